@@ -1,0 +1,484 @@
+#include "common/data/store_env.h"
+
+#include <errno.h>
+#include <lmdb.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/file.h"
+#include "common/base/mem.h"
+
+#define MAP_USUAL ((size_t)16 << 30)    /* address space only; halved where a limit refuses it */
+#define MAP_LEAST ((size_t)1 << 20)
+#define HELD_WAITS 300                   /* times 10 ms */
+#define PAGES_AHEAD 256                 /* more than one transaction takes in vain at the end of the file */
+
+struct env {
+	MDB_env *mdb;
+	MDB_dbi table[ENV__TABLES];
+	char *folder;
+	int read_only;
+	int why_read_only;              /* errno */
+	int held;                       /* atomic; read transactions that outlive a call */
+	size_t page;
+	pid_t pid;
+	pthread_rwlock_t map;           /* read: a transaction is open; write: the map is replaced */
+};
+
+static const char *const table_name[ENV__TABLES] = { "objects", "actions", "meta" };
+static const char format_key[] = "format";
+
+const char *env_folder(const struct env *env)
+{
+	return env->folder;
+}
+
+/* LMDB's codes as sentences. What its own texts call corrupted is what a user calls damaged. */
+static int fail_mdb(struct err *e, const char *folder, const char *doing, int rc)
+{
+	switch (rc) {
+	case MDB_CORRUPTED:
+	case MDB_PAGE_NOTFOUND:
+	case MDB_PANIC:
+	case MDB_INVALID:
+	case MDB_INCOMPATIBLE:
+		return fail(e, "store '%s' is damaged (%s); move it away, and what it held is made again when it is "
+			    "needed", folder, mdb_strerror(rc));
+	case MDB_VERSION_MISMATCH:
+		return fail(e, "store '%s' was made by another version of LMDB", folder);
+	case MDB_READERS_FULL:
+		return fail(e, "store '%s' has too many readers at once", folder);
+	default:
+		return fail(e, "cannot %s store '%s': %s", doing, folder, mdb_strerror(rc));
+	}
+}
+
+/* ---- opening ---- */
+
+/*
+ * A file that was cut short would end the process with SIGBUS at the first look behind its end.
+ * env_write keeps the file as long as its pages (make_room), so that a shorter one is a damaged one.
+ */
+static int check_length(struct env *env, struct err *e)
+{
+	MDB_envinfo info;
+	MDB_stat st;
+	struct stat file;
+	mdb_filehandle_t fd;
+	unsigned long long want;
+
+	mdb_env_info(env->mdb, &info);
+	mdb_env_stat(env->mdb, &st);
+	env->page = st.ms_psize;
+	want = ((unsigned long long)info.me_last_pgno + 1) * st.ms_psize;
+	if (mdb_env_get_fd(env->mdb, &fd) || fstat(fd, &file))
+		return fail_errno(e, "cannot open store '%s'", env->folder);
+	if ((unsigned long long)file.st_size < want)
+		return fail(e, "store '%s' is damaged: its file has %lld bytes, %llu are wanted; move it away, and "
+			    "what it held is made again when it is needed", env->folder, (long long)file.st_size, want);
+	return 0;
+}
+
+/* One try with one map size and one set of flags; env->mdb is NULL again if it failed. */
+static int try_open(struct env *env, size_t map, unsigned flags)
+{
+	int rc = mdb_env_create(&env->mdb);
+
+	if (rc)
+		return rc;
+	mdb_env_set_maxdbs(env->mdb, ENV__TABLES);
+	mdb_env_set_maxreaders(env->mdb, 512);
+	rc = mdb_env_set_mapsize(env->mdb, map);
+	if (!rc)
+		rc = mdb_env_open(env->mdb, env->folder, MDB_NOTLS | flags, 0666);
+	if (rc) {
+		mdb_env_close(env->mdb);
+		env->mdb = NULL;
+	}
+	return rc;
+}
+
+/* With less address space where it is limited, and for reading only where writing is not allowed. */
+static int open_somehow(struct env *env, size_t map, struct err *e)
+{
+	int rc = try_open(env, map, 0);
+
+	while (rc == ENOMEM && map > MAP_LEAST) {
+		map /= 2;
+		rc = try_open(env, map, 0);
+	}
+	if (rc == EACCES || rc == EROFS || rc == EPERM) {
+		env->read_only = 1;
+		env->why_read_only = rc;
+		rc = try_open(env, map, MDB_RDONLY);
+		if (rc)         /* no lock can be had; hashes are checked anyway */
+			rc = try_open(env, map, MDB_RDONLY | MDB_NOLOCK);
+	}
+	return rc ? fail_mdb(e, env->folder, "open", rc) : 0;
+}
+
+/* Look for the tables: 1 all there and of our format, 0 not made yet, -1. */
+static int find_tables(struct env *env, int format, MDB_txn *txn, unsigned flags, struct err *e)
+{
+	MDB_val key = { sizeof format_key - 1, (void *)(uintptr_t)format_key }, v;
+	char text[16];
+	int rc;
+
+	for (int i = 0; i < ENV__TABLES; i++) {
+		rc = mdb_dbi_open(txn, table_name[i], flags, &env->table[i]);
+		if (rc == MDB_NOTFOUND)
+			return 0;
+		if (rc)
+			return fail_mdb(e, env->folder, "open", rc);
+	}
+	rc = mdb_get(txn, env->table[ENV_META], &key, &v);
+	snprintf(text, sizeof text, "%d", format);
+	if (rc == MDB_NOTFOUND && flags) {
+		v = (MDB_val){ strlen(text), text };
+		rc = mdb_put(txn, env->table[ENV_META], &key, &v, 0);
+		return rc ? fail_mdb(e, env->folder, "write to", rc) : 1;
+	}
+	if (rc == MDB_NOTFOUND)
+		return 0;
+	if (rc)
+		return fail_mdb(e, env->folder, "read", rc);
+	if (v.mv_size != strlen(text) || memcmp(v.mv_data, text, v.mv_size))
+		return fail(e, "store '%s' has format %.*s, this program reads format %s", env->folder,
+			    (int)(v.mv_size < 15 ? v.mv_size : 15), (char *)v.mv_data, text);
+	return 1;
+}
+
+/* In one transaction: the tables exist and carry our format. 1, 0 (read-only and not made yet), -1. */
+static int open_tables(struct env *env, int format, int make, struct err *e)
+{
+	MDB_txn *txn;
+	int rc = mdb_txn_begin(env->mdb, NULL, make ? 0 : MDB_RDONLY, &txn), found;
+
+	if (rc == MDB_MAP_RESIZED) {
+		mdb_env_set_mapsize(env->mdb, 0);
+		rc = mdb_txn_begin(env->mdb, NULL, make ? 0 : MDB_RDONLY, &txn);
+	}
+	if (rc)
+		return fail_mdb(e, env->folder, "open", rc);
+	found = find_tables(env, format, txn, make ? MDB_CREATE : 0, e);
+	if (found <= 0) {
+		mdb_txn_abort(txn);
+		return found;
+	}
+	rc = mdb_txn_commit(txn);
+	return rc ? fail_mdb(e, env->folder, "write to", rc) : 1;
+}
+
+static size_t first_map(const char *data, size_t map)
+{
+	struct stat st;
+	size_t size = map ? map : MAP_USUAL;
+
+	if (!stat(data, &st) && (size_t)st.st_size > size / 2)
+		size = (size_t)st.st_size * 2;
+	return (size + MAP_LEAST - 1) / MAP_LEAST * MAP_LEAST;
+}
+
+int env_open(struct env **out, const char *folder, int format, int create, size_t map, struct err *e)
+{
+	char *data = path_join(folder, "data.mdb");
+	struct env *env = NULL;
+	int found = -1, dead;
+
+	*out = NULL;
+	if (!create && !is_file(data)) {
+		found = 0;
+		goto out;
+	}
+	if (make_folder(folder, e) < 0) {
+		err_prefix(e, "store '%s' is not writable", folder);
+		goto out;
+	}
+	env = xcalloc(1, sizeof *env);
+	env->folder = xstrdup(folder);
+	env->pid = getpid();
+	pthread_rwlock_init(&env->map, NULL);
+	if (open_somehow(env, first_map(data, map), e) < 0 || check_length(env, e) < 0)
+		goto out;
+	mdb_reader_check(env->mdb, &dead);
+	found = open_tables(env, format, 0, e);
+	if (found == 0 && !env->read_only)
+		found = open_tables(env, format, 1, e);
+out:
+	free(data);
+	if (found == 1)
+		*out = env;
+	else
+		env_close(env);
+	return found;
+}
+
+void env_close(struct env *env)
+{
+	if (!env)
+		return;
+	if (env->held)
+		BUG("store '%s' is closed while %d objects are held", env->folder, env->held);
+	if (env->mdb && env->pid == getpid())
+		mdb_env_close(env->mdb);
+	pthread_rwlock_destroy(&env->map);
+	free(env->folder);
+	free(env);
+}
+
+size_t env_map_size(struct env *env)
+{
+	MDB_envinfo info;
+
+	mdb_env_info(env->mdb, &info);
+	return info.me_mapsize;
+}
+
+/* ---- the map ---- */
+
+/* Is nothing held? Then the map stays write-locked. */
+static int lock_map(struct env *env)
+{
+	pthread_rwlock_wrlock(&env->map);
+	if (!__atomic_load_n(&env->held, __ATOMIC_SEQ_CST))
+		return 1;
+	pthread_rwlock_unlock(&env->map);
+	return 0;
+}
+
+/*
+ * Replace the map by a larger one, or (size 0) by what another process made. Another thread may
+ * hold an object, but not for long.
+ */
+static int remap(struct env *env, size_t size, struct err *e)
+{
+	int rc;
+
+	for (int i = 0; !lock_map(env); i++) {
+		if (i == HELD_WAITS)
+			return fail(e, "store '%s' must grow while its objects are being looked at", env->folder);
+		usleep(10000);
+	}
+	rc = mdb_env_set_mapsize(env->mdb, size);
+	pthread_rwlock_unlock(&env->map);
+	if (rc == ENOMEM)
+		return fail(e, "no address space for store '%s', %zu bytes wanted", env->folder, size);
+	return rc ? fail_mdb(e, env->folder, "enlarge", rc) : 0;
+}
+
+/* A read transaction with env->map read-locked; ended by read_end. */
+static int read_begin(struct env *env, MDB_txn **txn, struct err *e)
+{
+	int rc;
+
+	if (env->pid != getpid())
+		BUG("store '%s' was opened before a fork", env->folder);
+	for (int i = 0; i < 8; i++) {
+		pthread_rwlock_rdlock(&env->map);
+		rc = mdb_txn_begin(env->mdb, NULL, MDB_RDONLY, txn);
+		if (!rc)
+			return 0;
+		pthread_rwlock_unlock(&env->map);
+		if (rc != MDB_MAP_RESIZED)
+			break;
+		if (remap(env, 0, e) < 0)
+			return -1;
+	}
+	return fail_mdb(e, env->folder, "read", rc);
+}
+
+static void read_end(struct env *env, MDB_txn *txn)
+{
+	mdb_txn_abort(txn);
+	pthread_rwlock_unlock(&env->map);
+}
+
+/* ---- reading ---- */
+
+int env_get(struct env *env, enum env_table table, const void *key, size_t key_len,
+	    env_use *use, void *data, struct err *e)
+{
+	MDB_val k = { key_len, (void *)(uintptr_t)key }, v;
+	MDB_txn *txn;
+	int rc, ret = 1;
+
+	if (read_begin(env, &txn, e) < 0)
+		return -1;
+	rc = mdb_get(txn, env->table[table], &k, &v);
+	if (rc == MDB_NOTFOUND)
+		ret = 0;
+	else if (rc)
+		ret = fail_mdb(e, env->folder, "read", rc);
+	else if (use && use(data, v.mv_data, v.mv_size, e) < 0)
+		ret = -1;
+	read_end(env, txn);
+	return ret;
+}
+
+int env_hold(struct env *env, enum env_table table, const void *key, size_t key_len,
+	     struct env_held *out, struct err *e)
+{
+	MDB_val k = { key_len, (void *)(uintptr_t)key }, v;
+	MDB_txn *txn;
+	int rc;
+
+	*out = (struct env_held){ 0 };
+	if (read_begin(env, &txn, e) < 0)
+		return -1;
+	rc = mdb_get(txn, env->table[table], &k, &v);
+	if (rc) {
+		read_end(env, txn);
+		return rc == MDB_NOTFOUND ? 0 : fail_mdb(e, env->folder, "read", rc);
+	}
+	__atomic_add_fetch(&env->held, 1, __ATOMIC_SEQ_CST);
+	pthread_rwlock_unlock(&env->map);
+	*out = (struct env_held){ env, txn, v.mv_data, v.mv_size };
+	return 1;
+}
+
+void env_drop(struct env_held *h)
+{
+	if (h->txn) {
+		mdb_txn_abort(h->txn);
+		__atomic_sub_fetch(&h->env->held, 1, __ATOMIC_SEQ_CST);
+	}
+	*h = (struct env_held){ 0 };
+}
+
+int env_visit(struct env *env, enum env_table table, const void *from, size_t from_len,
+	      env_pair *use, void *data, struct err *e)
+{
+	MDB_val k = { from_len, (void *)(uintptr_t)from }, v;
+	MDB_txn *txn;
+	MDB_cursor *cursor;
+	int rc, ret = 0;
+
+	if (read_begin(env, &txn, e) < 0)
+		return -1;
+	rc = mdb_cursor_open(txn, env->table[table], &cursor);
+	if (rc) {
+		read_end(env, txn);
+		return fail_mdb(e, env->folder, "read", rc);
+	}
+	rc = mdb_cursor_get(cursor, &k, &v, from_len ? MDB_SET_RANGE : MDB_FIRST);
+	while (!rc && !ret) {
+		ret = use(data, k.mv_data, k.mv_size, v.mv_data, v.mv_size, e);
+		rc = ret ? 0 : mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+	}
+	if (rc && rc != MDB_NOTFOUND)
+		ret = fail_mdb(e, env->folder, "read", rc);
+	mdb_cursor_close(cursor);
+	read_end(env, txn);
+	return ret < 0 ? -1 : 0;
+}
+
+/* ---- writing ---- */
+
+/*
+ * Pages that a transaction takes from the end of the file and gives up again are counted but never
+ * written, so the file could stay shorter than its pages. Called while the writer's lock is held.
+ */
+static int make_room(struct env *env)
+{
+	MDB_envinfo info;
+	mdb_filehandle_t fd;
+	struct stat st;
+	long long want;
+
+	mdb_env_info(env->mdb, &info);
+	want = ((long long)info.me_last_pgno + 1 + PAGES_AHEAD) * (long long)env->page;
+	if (mdb_env_get_fd(env->mdb, &fd) || fstat(fd, &st))
+		return errno;
+	if (st.st_size < want && ftruncate(fd, want + 3 * PAGES_AHEAD * (long long)env->page))
+		return errno;   /* a hole: takes no space, and lasts for many small transactions */
+	return 0;
+}
+
+static int apply(struct env *env, MDB_txn *txn, const struct change *c)
+{
+	MDB_val k = { c->key_len, (void *)(uintptr_t)c->key }, v = { 0 };
+	int rc;
+	char *to;
+
+	if (c->op == ENV_DELETE) {
+		rc = mdb_del(txn, env->table[c->table], &k, NULL);
+		return rc == MDB_NOTFOUND ? 0 : rc;
+	}
+	for (int i = 0; i < 3; i++)
+		v.mv_size += c->part[i].len;
+	rc = mdb_put(txn, env->table[c->table], &k, &v,
+		     MDB_RESERVE | (c->op == ENV_PUT_NEW ? MDB_NOOVERWRITE : 0));
+	if (rc)
+		return rc == MDB_KEYEXIST ? 0 : rc;
+	to = v.mv_data;
+	for (int i = 0; i < 3; i++) {
+		if (c->part[i].len)
+			memcpy(to, c->part[i].at, c->part[i].len);
+		to += c->part[i].len;
+	}
+	return 0;
+}
+
+/* One transaction, LMDB's code. The map is read-locked meanwhile, as it must not be replaced. */
+static int try_write(struct env *env, const struct change *c, size_t n)
+{
+	MDB_txn *txn;
+	int rc;
+
+	pthread_rwlock_rdlock(&env->map);
+	rc = mdb_txn_begin(env->mdb, NULL, 0, &txn);
+	if (!rc) {
+		rc = make_room(env);
+		for (size_t i = 0; i < n && !rc; i++)
+			rc = apply(env, txn, &c[i]);
+		if (rc)
+			mdb_txn_abort(txn);
+		else
+			rc = mdb_txn_commit(txn);
+	}
+	pthread_rwlock_unlock(&env->map);
+	return rc;
+}
+
+/* LMDB calls a write that came out short an input/output error. */
+static int why_short(struct env *env, const struct change *c, size_t n)
+{
+	uint64_t want = 1 << 20;
+	mdb_filehandle_t fd;
+
+	for (size_t i = 0; i < n; i++)
+		for (int k = 0; k < 3; k++)
+			want += c[i].part[k].len;
+	return mdb_env_get_fd(env->mdb, &fd) ? EIO : file_why_short(fd, want);
+}
+
+int env_write(struct env *env, const struct change *c, size_t n, struct err *e)
+{
+	int rc = 0;
+
+	if (env->pid != getpid())
+		BUG("store '%s' was opened before a fork", env->folder);
+	if (env->read_only)
+		return fail(e, "store '%s' is not writable: %s", env->folder, strerror(env->why_read_only));
+	if (!n)
+		return 0;
+	for (int i = 0; i < 40; i++) {
+		rc = try_write(env, c, n);
+		if (rc == MDB_MAP_FULL) {
+			if (remap(env, env_map_size(env) * 2, e) < 0)
+				return -1;
+		} else if (rc == MDB_MAP_RESIZED) {
+			if (remap(env, 0, e) < 0)
+				return -1;
+		} else {
+			break;
+		}
+	}
+	if (rc == EIO)
+		rc = why_short(env, c, n);
+	return rc ? fail_mdb(e, env->folder, "write to", rc) : 0;
+}

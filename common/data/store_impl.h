@@ -1,0 +1,65 @@
+/* What the files of the store share. Inside common/data only. */
+#ifndef DATA_STORE_IMPL_H
+#define DATA_STORE_IMPL_H
+
+#include <pthread.h>
+#include "common/data/store.h"
+#include "common/data/store_env.h"
+#include "common/data/store_pack.h"
+
+#define STAT_STAGE "stat"               /* the environment of the stat cache; no stage's */
+
+struct waiting_object {
+	struct oid id;
+	struct packed packed;           /* owned */
+};
+
+struct waiting_action {
+	struct oid key;
+	struct buf record;
+};
+
+struct stamp {                          /* a file's hash, by the hash of its path */
+	struct oid path;
+	unsigned char value[64];
+};
+
+/* One stage's environment, and what is to be written to it in the next transaction. */
+struct shelf {
+	char stage[STAGE_NAME];
+	struct env *env;
+	struct waiting_object *object;
+	size_t objects, cap_objects;
+	struct waiting_action *action;
+	size_t actions, cap_actions;
+};
+
+struct stores {
+	char *root;
+	size_t map;                     /* first size of maps, 0 = usual */
+	pthread_mutex_t lock;           /* of everything below; environments lock themselves */
+	struct shelf **shelf;
+	size_t shelves, cap_shelves;
+	size_t waiting_bytes;
+	double waiting_since;           /* 0: nothing waits */
+	struct stamp *stamp;
+	size_t stamps, cap_stamps;
+};
+
+/* The shelf of a stage: 1, 0 (none, and create is 0), -1. Takes the lock. */
+int shelf_find(struct stores *s, const char *stage, int create, struct shelf **out, struct err *e);
+
+/* With the lock held: write everything that waits / if it is much or old. */
+int flush_locked(struct stores *s, struct err *e);
+int flush_some_locked(struct stores *s, struct err *e);
+struct waiting_object *shelf_waiting(struct shelf *f, const struct oid *id);    /* or NULL */
+void wait_bytes_locked(struct stores *s, size_t bytes);         /* so much more waits now */
+
+/* Put "object 'STAGE/HEX'" in front of the sentence; compare an object's bytes with its name. */
+int fail_object(const struct ref *r, struct err *e);
+int object_check(const struct ref *r, enum kind kind, const void *at, size_t len, struct err *e);
+
+int stage_name_valid(const char *stage, size_t len);
+int stamps_flush_locked(struct stores *s, struct err *e);
+
+#endif
