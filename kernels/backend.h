@@ -1,0 +1,56 @@
+/*
+ * A backend runs nodes. One is chosen for a run; there is no fall-back from one to another, and a
+ * kernel that is missing is a failing test.
+ *
+ * Kernels never allocate and never decide: scratch was asked for before planning and has its place
+ * in the arena; shapes and types were checked when the graph was built. Results do not depend on
+ * the number of threads.
+ */
+#ifndef KERNELS_BACKEND_H
+#define KERNELS_BACKEND_H
+
+#include <stddef.h>
+#include "common/base/err.h"
+#include "kernels/ir/graph.h"
+
+struct view {                   /* where a tensor lies; at == NULL: absent */
+	void *at;
+	const int64_t *dim;
+	enum dtype type;
+};
+
+struct call {                   /* one node to run */
+	const struct node *n;
+	struct view in[MAX_IN];
+	struct view out[MAX_OUT];       /* out[1], out[2]: aux results that somebody wants */
+	void *scratch;                  /* 64-byte aligned, as many bytes as scratch() said */
+};
+
+struct backend {
+	const char *name;               /* "cpu", "cuda" */
+	char device[128];               /* in words: "AMD EPYC, 2 threads, avx512" */
+	int    (*alloc)(struct backend *b, size_t bytes, void **dev, struct err *e);   /* 64-byte aligned; contents undefined */
+	void   (*release)(struct backend *b, void *dev, size_t bytes);
+	int    (*put)(struct backend *b, void *dev, const void *host, size_t bytes, struct err *e);
+	int    (*get)(struct backend *b, void *host, const void *dev, size_t bytes, struct err *e);
+	/* Bytes that node x of g wants while it runs. */
+	size_t (*scratch)(struct backend *b, const struct graph *g, id x);
+	int    (*run)(struct backend *b, const struct call *c, struct err *e);         /* may return before it is done */
+	int    (*wait)(struct backend *b, struct err *e);
+	void   (*close)(struct backend *b);
+	void   *own;
+};
+
+/*
+ * threads 0: as many as the process may use. isa NULL: the best that the CPU has; else "avx512", "avx2",
+ * "plain" (tests); one that the CPU lacks is a failure.
+ */
+int cpu_open(struct backend **out, int threads, const char *isa, struct err *e);
+
+/*
+ * First in main of a program that computes: threads are to wait briefly only. Starts the program again
+ * with the environment that says so, unless the user's says something already.
+ */
+void cpu_settle(char **argv);
+
+#endif
