@@ -1,0 +1,102 @@
+#include "kernels/run/network.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "common/base/text.h"
+#include "kernels/ir/fuse.h"
+
+void network_begin(struct network *net, struct backend *b, network_build *build, const void *config,
+		   struct weight_source source)
+{
+	*net = (struct network){ .b = b, .build = build, .config = config, .source = source };
+}
+
+int pool_fetch(struct pool *p, const struct weight_source *source, struct err *e)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		struct pool_entry *w = &p->entry[i];
+		struct tensor t = { 0 };
+		int ret;
+
+		if (w->kind != OP_WEIGHT || w->set)
+			continue;
+		ret = source->get(source->data, w->name, &t, e) < 0 ? -1 : pool_put(p, w, &t, e);
+		tensor_release(&t);
+		if (ret < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int plan_shape(struct network *net, struct network_shape *s, struct err *e)
+{
+	struct graph g = { 0 };
+	struct model m;
+	id *map;
+	int ret;
+
+	model_begin(&m, &g);
+	s->out = net->build(&m, net->config, s->side);
+	graph_keep(&g, s->out);
+	map = graph_fuse(&g);
+	s->out = map[s->out];
+	free(map);
+	model_release(&m);
+	ret = net->pool.memory ? 0 : pool_declare(&net->pool, &g, e);
+	if (ret == 0)
+		ret = session_plan(&s->session, &g, net->b, e);
+	graph_release(&g);
+	return ret;
+}
+
+/* Weights once; an arena that is large enough for the largest shape, to which all shapes are bound again. */
+static int place(struct network *net, struct err *e)
+{
+	size_t want = 0;
+
+	if (!net->pool.memory && (pool_place(&net->pool, net->b, e) < 0 || pool_fetch(&net->pool, &net->source, e) < 0))
+		return -1;
+	for (size_t i = 0; i < net->n; i++)
+		if (net->shape[i].session.plan.arena > want)
+			want = net->shape[i].session.plan.arena;
+	if (want > net->arena.bytes) {
+		arena_release(&net->arena);
+		if (arena_place(&net->arena, net->b, want, e) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < net->n; i++)
+		if (session_bind(&net->shape[i].session, &net->pool, &net->arena, e) < 0)
+			return -1;
+	return 0;
+}
+
+struct network_shape *network_shape(struct network *net, const int64_t side[SHAPE_SIDES], struct err *e)
+{
+	struct network_shape *s;
+
+	for (size_t i = 0; i < net->n; i++)
+		if (!memcmp(net->shape[i].side, side, sizeof net->shape[i].side))
+			return &net->shape[i];
+	net->shape = grow(net->shape, net->n, &net->cap, sizeof *net->shape);
+	s = &net->shape[net->n];
+	*s = (struct network_shape){ 0 };
+	memcpy(s->side, side, sizeof s->side);
+	if (plan_shape(net, s, e) < 0) {
+		session_release(&s->session);
+		return NULL;
+	}
+	net->n++;
+	return place(net, e) < 0 ? NULL : s;
+}
+
+void network_release(struct network *net)
+{
+	for (size_t i = 0; i < net->n; i++)
+		session_release(&net->shape[i].session);
+	free(net->shape);
+	pool_release(&net->pool);
+	arena_release(&net->arena);
+	*net = (struct network){ 0 };
+}

@@ -1,0 +1,51 @@
+/*
+ * One network of a model for inference: its weights once on the device, a session for each shape that is
+ * asked for, made on demand.
+ *
+ *	network_begin(&net, backend, build_unet, &config);
+ *	s = network_shape(&net, (int64_t[]){ 2, 64, 64, 77 }, e);        first call: weights are fetched
+ */
+#ifndef RUN_NETWORK_H
+#define RUN_NETWORK_H
+
+#include "kernels/model/model.h"
+#include "kernels/run/session.h"
+
+#define SHAPE_SIDES 4
+
+/* Emit the graph for a shape and return the node that is its result. */
+typedef id network_build(struct model *m, const void *config, const int64_t shape[SHAPE_SIDES]);
+
+/* The values of a weight by its graph name ("unet.conv_in.weight"); out borrows or owns. */
+struct weight_source {
+	int (*get)(void *data, const char *name, struct tensor *out, struct err *e);
+	void *data;
+};
+
+struct network_shape {
+	int64_t side[SHAPE_SIDES];
+	struct session session;
+	id out;
+};
+
+struct network {
+	struct backend *b;
+	network_build *build;
+	const void *config;             /* borrowed */
+	struct weight_source source;
+	struct pool pool;
+	struct arena arena;
+	struct network_shape *shape;
+	size_t n, cap;
+};
+
+void network_begin(struct network *net, struct backend *b, network_build *build, const void *config,
+		   struct weight_source source);
+/* NULL: failed. The pointer is good until the next call. */
+struct network_shape *network_shape(struct network *net, const int64_t side[SHAPE_SIDES], struct err *e);
+void network_release(struct network *net);
+
+/* Fetch every weight (not state) of a pool from a source; all must be there, of the right shape and finite. */
+int pool_fetch(struct pool *p, const struct weight_source *source, struct err *e);
+
+#endif

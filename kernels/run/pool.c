@@ -1,0 +1,254 @@
+#include "kernels/run/pool.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+
+#define ALIGN 64
+
+static struct pool_entry *find_unsorted(struct pool *p, const char *name)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (!strcmp(p->entry[i].name, name))
+			return &p->entry[i];
+	return NULL;
+}
+
+static int declare(struct pool *p, const struct node *n, struct err *e)
+{
+	struct pool_entry *w = find_unsorted(p, n->name);
+	char a[96], b[96];
+
+	if (w && !same_dim(w->dim, n->dim))
+		return fail(e, "'%s' is %s in one graph and %s in another", n->name, dim_text(w->dim, a), dim_text(n->dim, b));
+	if (w) {
+		w->trainable |= n->trainable;
+		return 0;
+	}
+	p->entry = grow(p->entry, p->n, &p->cap, sizeof *p->entry);
+	w = &p->entry[p->n++];
+	*w = (struct pool_entry){ .name = xstrdup(n->name), .kind = n->op, .trainable = n->trainable };
+	memcpy(w->dim, n->dim, sizeof w->dim);
+	return 0;
+}
+
+int pool_declare(struct pool *p, const struct graph *g, struct err *e)
+{
+	for (id i = 0; i < g->n; i++)
+		if ((g->node[i].op == OP_WEIGHT || g->node[i].op == OP_STATE) && declare(p, &g->node[i], e) < 0)
+			return -1;
+	return 0;
+}
+
+static int64_t entry_count(const struct pool_entry *w)
+{
+	return size_product(w->dim, MAX_DIM);
+}
+
+static size_t entry_bytes(const struct pool_entry *w)
+{
+	return ((size_t)entry_count(w) * sizeof(float) + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+size_t pool_bytes(const struct pool *p)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < p->n; i++)
+		bytes += entry_bytes(&p->entry[i]);
+	return bytes;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct pool_entry *)a)->name, ((const struct pool_entry *)b)->name);
+}
+
+int pool_place(struct pool *p, struct backend *b, struct err *e)
+{
+	size_t at = 0;
+	void *memory;
+
+	qsort(p->entry, p->n, sizeof *p->entry, by_name);
+	for (size_t i = 0; i < p->n; i++) {
+		p->entry[i].at = at;
+		at += entry_bytes(&p->entry[i]);
+	}
+	if (b->alloc(b, at, &memory, e) < 0)
+		return err_prefix(e, "weights and optimizer state");
+	p->b = b;
+	p->memory = memory;
+	p->bytes = at;
+	return 0;
+}
+
+void pool_release(struct pool *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		free(p->entry[i].name);
+	free(p->entry);
+	if (p->memory)
+		p->b->release(p->b, p->memory, p->bytes);
+	*p = (struct pool){ 0 };
+}
+
+struct pool_entry *pool_find(const struct pool *p, const char *name)
+{
+	struct pool_entry key = { .name = (char *)name };
+
+	return p->n ? bsearch(&key, p->entry, p->n, sizeof *p->entry, by_name) : NULL;
+}
+
+int pool_file_shape(const struct pool_entry *w, int64_t side[TENSOR_RANK])
+{
+	const int64_t *d = w->dim;
+	size_t n = strlen(w->name);
+	int row = n > 5 && !strcmp(w->name + n - 5, ".bias");
+
+	if (d[0] == 1 && d[1] == 1 && d[2] == 1 && (row || strstr(w->name, "norm"))) {
+		side[0] = d[3];
+		return 1;
+	}
+	if (d[0] == 1 && d[1] == 1) {           /* linear, embedding */
+		side[0] = d[2];
+		side[1] = d[3];
+		return 2;
+	}
+	side[0] = d[0];
+	side[1] = d[3];
+	side[2] = d[1];
+	side[3] = d[2];
+	return 4;
+}
+
+/* The same sides, ones at the end left away: [k][c][1][1] equals [k][c]. */
+static int same_shape(const int64_t *a, int na, const int64_t *b, int nb)
+{
+	while (na > 1 && a[na - 1] == 1)
+		na--;
+	while (nb > 1 && b[nb - 1] == 1)
+		nb--;
+	return na == nb && !memcmp(a, b, (size_t)na * sizeof *a);
+}
+
+static int check_shape(const struct pool_entry *w, const struct tensor *t, struct err *e)
+{
+	struct tensor want = { .type = DT_F32 };
+	char a[96], b[96];
+
+	want.rank = pool_file_shape(w, want.side);
+	if (!same_shape(t->side, t->rank, want.side, want.rank))
+		return fail(e, "weight '%s' is %s, the model wants %s", w->name,
+			    tensor_shape_text(t, a), tensor_shape_text(&want, b));
+	return 0;
+}
+
+/* [k][c][rs] <-> [k][rs][c] */
+static void turn(float *out, const float *in, int64_t k, int64_t a, int64_t b)
+{
+	for (int64_t i = 0; i < k; i++, in += a * b, out += a * b)
+		for (int64_t y = 0; y < a; y++)
+			for (int64_t x = 0; x < b; x++)
+				out[x * a + y] = in[y * b + x];
+}
+
+static int check_finite(const char *name, const float *v, int64_t n, struct err *e)
+{
+	for (int64_t i = 0; i < n; i++)
+		if (!isfinite(v[i]))
+			return fail(e, "weight '%s' is not finite: element %lld is %g", name, (long long)i, (double)v[i]);
+	return 0;
+}
+
+int pool_put(struct pool *p, struct pool_entry *w, const struct tensor *t, struct err *e)
+{
+	int64_t n = entry_count(w), rs = w->dim[1] * w->dim[2];
+	int64_t side[TENSOR_RANK];
+	int is_filter = pool_file_shape(w, side) == 4 && rs > 1;
+	float *a = NULL, *b = NULL;
+	void *p1, *p2;
+	int ret = -1;
+
+	if (check_shape(w, t, e) < 0)
+		return -1;
+	if (mem_try(&p1, (size_t)n * sizeof *a, w->name, e) < 0)
+		return -1;
+	a = p1;
+	row_to_f32(a, t->at, t->type, n);
+	if (check_finite(w->name, a, n, e) < 0)
+		goto out;
+	if (is_filter) {
+		if (mem_try(&p2, (size_t)n * sizeof *b, w->name, e) < 0)
+			goto out;
+		b = p2;
+		turn(b, a, w->dim[0], w->dim[3], rs);
+	}
+	ret = pool_put_raw(p, w, b ? b : a, e);
+out:
+	free(a);
+	free(b);
+	return ret;
+}
+
+int pool_get(const struct pool *p, const struct pool_entry *w, struct tensor *out, struct err *e)
+{
+	int64_t side[TENSOR_RANK], rs = w->dim[1] * w->dim[2];
+	int rank = pool_file_shape(w, side);
+	void *values, *raw = NULL;
+	int ret = -1;
+
+	if (tensor_new(out, DT_F32, rank, side, &values, e) < 0)
+		return -1;
+	if (rank != 4 || rs == 1)
+		return pool_get_raw(p, w, values, e);
+	if (mem_try(&raw, (size_t)entry_count(w) * sizeof(float), w->name, e) < 0 || pool_get_raw(p, w, raw, e) < 0)
+		goto out;
+	turn(values, raw, w->dim[0], rs, w->dim[3]);
+	ret = 0;
+out:
+	free(raw);
+	return ret;
+}
+
+int pool_put_raw(struct pool *p, struct pool_entry *w, const float *in, struct err *e)
+{
+	w->set = 1;
+	return p->b->put(p->b, p->memory + w->at, in, (size_t)entry_count(w) * sizeof *in, e);
+}
+
+int pool_get_raw(const struct pool *p, const struct pool_entry *w, float *out, struct err *e)
+{
+	return p->b->get(p->b, out, p->memory + w->at, (size_t)entry_count(w) * sizeof *out, e);
+}
+
+int pool_fill(struct pool *p, struct pool_entry *w, float value, struct err *e)
+{
+	int64_t n = entry_count(w);
+	void *v;
+	int ret;
+
+	if (mem_try(&v, (size_t)n * sizeof(float), w->name, e) < 0)
+		return -1;
+	for (int64_t i = 0; i < n; i++)
+		((float *)v)[i] = value;
+	ret = pool_put_raw(p, w, v, e);
+	free(v);
+	return ret;
+}
+
+int pool_complete(const struct pool *p, struct err *e)
+{
+	const struct pool_entry *first = NULL;
+	size_t missing = 0;
+
+	for (size_t i = 0; i < p->n; i++)
+		if (!p->entry[i].set) {
+			first = first ? first : &p->entry[i];
+			missing++;
+		}
+	if (missing)
+		return fail(e, "%zu of %zu weights are missing, the first is '%s'", missing, p->n, first->name);
+	return 0;
+}

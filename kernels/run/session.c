@@ -1,0 +1,149 @@
+#include "kernels/run/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "common/base/talk.h"
+
+int arena_place(struct arena *a, struct backend *b, size_t bytes, struct err *e)
+{
+	void *memory;
+
+	if (b->alloc(b, bytes, &memory, e) < 0)
+		return err_prefix(e, "activations");
+	*a = (struct arena){ .b = b, .memory = memory, .bytes = bytes };
+	return 0;
+}
+
+void arena_release(struct arena *a)
+{
+	if (a->memory)
+		a->b->release(a->b, a->memory, a->bytes);
+	*a = (struct arena){ 0 };
+}
+
+int session_plan(struct session *s, struct graph *g, struct backend *b, struct err *e)
+{
+	size_t *scratch = xcalloc((size_t)g->n + 1, sizeof *scratch);
+	const char *check = getenv("BOOTH_CHECK");
+
+	*s = (struct session){ .b = b, .g = xmalloc(sizeof *g) };
+	*s->g = *g;
+	*g = (struct graph){ 0 };
+	for (id i = 0; i < s->g->n; i++)
+		scratch[i] = b->scratch(b, s->g, i);
+	plan_make(&s->plan, s->g, scratch);
+	free(scratch);
+	return check && *check == '1' ? plan_check(&s->plan, s->g, e) : 0;
+}
+
+static void *place_of(const struct session *s, struct pool *p, struct arena *a, id x)
+{
+	const struct node *n = &s->g->node[x];
+
+	if (n->op == OP_WEIGHT || n->op == OP_STATE) {
+		struct pool_entry *w = pool_find(p, n->name);
+
+		if (!w)
+			BUG("'%s' is not in the pool", n->name);
+		return p->memory + w->at;
+	}
+	return s->plan.at[x] == NOWHERE ? NULL : a->memory + s->plan.at[x];
+}
+
+static struct view view_of(const struct session *s, struct pool *p, struct arena *a, id x)
+{
+	if (x == NONE)
+		return (struct view){ 0 };
+	return (struct view){ place_of(s, p, a, x), s->g->node[x].dim, s->g->node[x].type };
+}
+
+int session_bind(struct session *s, struct pool *p, struct arena *a, struct err *e)
+{
+	if (a->bytes < s->plan.arena)
+		return fail(e, "the arena has %zu bytes, the graph needs %zu", a->bytes, s->plan.arena);
+	free(s->call);
+	free(s->seconds);
+	s->call = xcalloc((size_t)s->g->n + 1, sizeof *s->call);
+	s->seconds = xcalloc(OP__COUNT, sizeof *s->seconds);
+	for (id i = 0; i < s->g->n; i++) {
+		struct call *c = &s->call[i];
+
+		c->n = &s->g->node[i];
+		for (int k = 0; k < MAX_IN; k++)
+			c->in[k] = view_of(s, p, a, c->n->in[k]);
+		c->out[0] = view_of(s, p, a, i);
+		for (int k = 1; k < MAX_OUT && c->n->op != OP_AUX; k++)
+			c->out[k] = view_of(s, p, a, graph_aux(s->g, i, k));
+		if (s->plan.scratch_at[i] != NOWHERE)
+			c->scratch = a->memory + s->plan.scratch_at[i];
+	}
+	return 0;
+}
+
+void session_release(struct session *s)
+{
+	if (s->g)
+		graph_release(s->g);
+	free(s->g);
+	plan_release(&s->plan);
+	free(s->call);
+	free(s->seconds);
+	*s = (struct session){ 0 };
+}
+
+int session_has_input(const struct session *s, const char *input)
+{
+	return graph_find(s->g, OP_INPUT, input) != NONE;
+}
+
+int session_put(struct session *s, const char *input, const void *values, struct err *e)
+{
+	id x = graph_find(s->g, OP_INPUT, input);
+
+	if (x == NONE)
+		BUG("the graph has no input '%s'", input);
+	return s->b->put(s->b, s->call[x].out[0].at, values, (size_t)node_bytes(&s->g->node[x]), e);
+}
+
+static int runs(enum op op)
+{
+	return !op_info[op].source && op != OP_AUX;
+}
+
+int session_run(struct session *s, struct err *e)
+{
+	for (id i = 0; i < s->g->n; i++) {
+		double t = s->timing ? clock_now() : 0;
+
+		if (!runs(s->g->node[i].op))
+			continue;
+		if (s->b->run(s->b, &s->call[i], e) < 0)
+			return err_prefix(e, "node %d '%s'", i, op_info[s->g->node[i].op].name);
+		if (s->timing)
+			s->seconds[s->g->node[i].op] += clock_now() - t;
+	}
+	return s->b->wait(s->b, e);
+}
+
+int session_get(struct session *s, id x, void *out, struct err *e)
+{
+	return s->b->get(s->b, out, s->call[x].out[0].at, (size_t)node_bytes(&s->g->node[x]), e);
+}
+
+void to_nhwc(float *out, const float *in, int64_t n, int64_t c, int64_t h, int64_t w)
+{
+	for (int64_t i = 0; i < n; i++, in += c * h * w, out += c * h * w)
+		for (int64_t k = 0; k < c; k++)
+			for (int64_t p = 0; p < h * w; p++)
+				out[p * c + k] = in[k * h * w + p];
+}
+
+void to_nchw(float *out, const float *in, int64_t n, int64_t c, int64_t h, int64_t w)
+{
+	for (int64_t i = 0; i < n; i++, in += c * h * w, out += c * h * w)
+		for (int64_t k = 0; k < c; k++)
+			for (int64_t p = 0; p < h * w; p++)
+				out[k * h * w + p] = in[p * c + k];
+}

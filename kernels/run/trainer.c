@@ -1,0 +1,154 @@
+#include "kernels/run/trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "kernels/ir/fuse.h"
+#include "kernels/ir/grad.h"
+#include "kernels/run/trainer_graph.h"
+
+void trainer_begin(struct trainer *t, const struct trainer_config *c, struct backend *b)
+{
+	*t = (struct trainer){ .c = *c, .b = b };
+}
+
+int trainer_has_text(const struct trainer *t)
+{
+	return t->c.train[PART_TEXT];
+}
+
+static int same_key(const struct trainer_key *a, const struct trainer_key *b)
+{
+	return a->n == b->n && a->h == b->h && a->w == b->w && a->text_frozen == b->text_frozen &&
+		a->alone == b->alone && a->validate == b->validate;
+}
+
+int trainer_shape(struct trainer *t, struct trainer_key key, struct err *e)
+{
+	struct trainer_shape *s;
+	struct graph g = { 0 };
+
+	for (size_t i = 0; i < t->shapes; i++)
+		if (same_key(&t->shape[i].key, &key))
+			return (int)i;
+	t->shape = grow(t->shape, t->shapes, &t->cap_shapes, sizeof *t->shape);
+	s = &t->shape[t->shapes++];
+	*s = (struct trainer_shape){ .key = key };
+	trainer_graph(&t->c, s, &g);
+	if (pool_declare(&t->pool, &g, e) < 0 || session_plan(&s->session, &g, t->b, e) < 0) {
+		graph_release(&g);
+		return -1;
+	}
+	if (s->session.plan.arena > t->arena_bytes)
+		t->arena_bytes = s->session.plan.arena;
+	return (int)t->shapes - 1;
+}
+
+int trainer_plan(struct trainer *t, struct err *e)
+{
+	struct graph g = { 0 };
+
+	if (!t->c.accumulate)
+		return 0;
+	trainer_update_graph(&t->c, t->shape[0].session.g, &g, &t->update_norm2);
+	if (pool_declare(&t->pool, &g, e) < 0 || session_plan(&t->update, &g, t->b, e) < 0) {
+		graph_release(&g);
+		return -1;
+	}
+	if (t->update.plan.arena > t->arena_bytes)
+		t->arena_bytes = t->update.plan.arena;
+	return 0;
+}
+
+size_t trainer_pool_bytes(const struct trainer *t)
+{
+	return pool_bytes(&t->pool);
+}
+
+int trainer_place(struct trainer *t, struct err *e)
+{
+	if (pool_place(&t->pool, t->b, e) < 0 || arena_place(&t->arena, t->b, t->arena_bytes, e) < 0)
+		return -1;
+	for (size_t i = 0; i < t->shapes; i++)
+		if (session_bind(&t->shape[i].session, &t->pool, &t->arena, e) < 0)
+			return -1;
+	if (t->c.accumulate && session_bind(&t->update, &t->pool, &t->arena, e) < 0)
+		return -1;
+	for (size_t i = 0; i < t->pool.n; i++)
+		if (t->pool.entry[i].kind == OP_STATE && pool_fill(&t->pool, &t->pool.entry[i], 0, e) < 0)
+			return -1;
+	return 0;
+}
+
+void trainer_release(struct trainer *t)
+{
+	for (size_t i = 0; i < t->shapes; i++)
+		session_release(&t->shape[i].session);
+	free(t->shape);
+	session_release(&t->update);
+	pool_release(&t->pool);
+	arena_release(&t->arena);
+	*t = (struct trainer){ 0 };
+}
+
+static int put_if(struct session *s, const char *name, const void *values, struct err *e)
+{
+	if (!session_has_input(s, name))
+		return 0;
+	if (!values)
+		BUG("the graph wants '%s'", name);
+	return session_put(s, name, values, e);
+}
+
+static int put_hyper(const struct trainer *t, struct session *s, const struct hyper *h, struct err *e)
+{
+	float ema = h->ema_decay;
+
+	for (int i = 0; i < PART__COUNT; i++) {
+		float v[8] = {
+			h->lr[i], h->beta1, h->beta2, h->eps, h->weight_decay,
+			(float)(1 - pow(h->beta1, (double)h->step)), (float)(1 - pow(h->beta2, (double)h->step)), h->max_norm,
+		};
+
+		if (t->c.train[i] && put_if(s, trainer_hyper_name(i), v, e) < 0)
+			return -1;
+	}
+	return put_if(s, "ema_decay", &ema, e);
+}
+
+int trainer_run(struct trainer *t, int index, const struct microbatch *b, const struct hyper *h,
+		float *loss, float *norm, struct err *e)
+{
+	struct trainer_shape *s = &t->shape[index];
+	float norm2 = 0;
+
+	if (put_if(&s->session, "noisy", b->noisy, e) < 0 || put_if(&s->session, "target", b->target, e) < 0 ||
+	    put_if(&s->session, "timestep", b->timestep, e) < 0 || put_if(&s->session, "weight", b->weight, e) < 0 ||
+	    put_if(&s->session, "hidden", b->hidden, e) < 0 || put_if(&s->session, "ids", b->ids, e) < 0 ||
+	    put_if(&s->session, "dropout_key", b->dropout_key, e) < 0 || put_if(&s->session, "image", b->image, e) < 0 ||
+	    put_if(&s->session, "noise", b->noise, e) < 0 || put_if(&s->session, "join", s->join, e) < 0)
+		return -1;
+	if (h && put_hyper(t, &s->session, h, e) < 0)
+		return -1;
+	if (session_run(&s->session, e) < 0 || session_get(&s->session, s->loss, loss, e) < 0)
+		return -1;
+	if (s->norm2 != NONE && session_get(&s->session, s->norm2, &norm2, e) < 0)
+		return -1;
+	if (norm)
+		*norm = sqrtf(norm2);
+	return 0;
+}
+
+int trainer_update(struct trainer *t, const struct hyper *h, float *norm, struct err *e)
+{
+	float norm2;
+
+	if (put_hyper(t, &t->update, h, e) < 0 || session_run(&t->update, e) < 0 ||
+	    session_get(&t->update, t->update_norm2, &norm2, e) < 0)
+		return -1;
+	*norm = sqrtf(norm2);
+	return 0;
+}
