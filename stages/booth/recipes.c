@@ -1,0 +1,394 @@
+/* Commands about a recipe: run, status, explain RECIPE, graph. */
+#include "stages/booth/booth.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/mem.h"
+#include "common/base/talk.h"
+#include "common/base/text.h"
+#include "common/flow/lock.h"
+#include "stages/booth/made.h"
+#include "stages/booth/run.h"
+
+static int open_recipe(struct runner *r, struct stores *s, char **words, int n, struct err *e)
+{
+	r->stores = s;
+	return runner_open(r, words[0], words + 1, (size_t)n - 1, e);
+}
+
+/* ---- what a target's stale step costs, as far as the last run tells ---- */
+
+static void put_cost(struct runner *r, const struct task *t, struct buf *b)
+{
+	struct table in = { 0 };
+	struct err e;
+	double sum = 0, seconds;
+
+	if (t->state == TASK_STALE && t->has_in && store_get_table(r->stores, &t->in, &in, &e) == 0)
+		buf_addf(b, "%zu items", in.rows);
+	table_release(&in);
+	for (size_t i = t->state == TASK_STALE ? t->step : 0; i < t->rule->steps; i++)
+		if (text_float(past_get(&t->past, past_step(&t->past, i), "seconds"), &seconds) ==
+		    0)
+			sum += seconds;
+	if (sum > 0) {
+		buf_adds(b, b->len ? ", " : "");
+		text_seconds(b, sum);
+		buf_adds(b, " the last time");
+	}
+}
+
+static void put_unsure(const struct task *t, struct buf *b)
+{
+	const char *sep = "after ";
+
+	for (size_t i = 0; i < t->needs; i++)
+		if (t->need[i]->state != TASK_FRESH) {
+			buf_addf(b, "%s%s", sep, t->need[i]->rule->target);
+			sep = ", ";
+		}
+	buf_adds(b, ", if its result changes");
+}
+
+static void print_plan(struct runner *r)
+{
+	struct buf text = { 0 }, cost = { 0 };
+
+	for (size_t i = 0; i < r->tasks; i++) {
+		struct task *t = &r->task[i];
+
+		buf_clear(&cost);
+		if (t->rule->kind == RULE_GROUP)
+			continue;
+		if (t->state == TASK_FRESH) {
+			buf_addf(&text, "%s\tup to date\t\n", t->rule->target);
+			continue;
+		}
+		put_cost(r, t, &cost);
+		buf_addf(&text, "%s\t%s\t", t->rule->target,
+			 t->state == TASK_STALE ? "runs" : "may run");
+		if (t->state == TASK_STALE)
+			buf_addf(&text, "%s: %s", task_step(t)->words.at[0].text, buf_str(&t->why));
+		else
+			put_unsure(t, &text);
+		if (cost.len)
+			buf_addf(&text, " (%s)", cost.at);
+		buf_addc(&text, '\n');
+	}
+	print_columns(buf_str(&text));
+	buf_release(&text);
+	buf_release(&cost);
+}
+
+/* ---- run ---- */
+
+/* Short options of make, spelt out; "-j 4" and "-j4" alike. The words are the caller's to release. */
+static void spell_out(int argc, char **argv, struct names *out)
+{
+	static const char *const shorts[][2] = { { "-n", "--dry-run" },
+						 { "-k", "--keep-going" },
+						 { "-B", "--always" },
+						 { "-j", "--jobs" },
+						 { "-q", "--quiet" } };
+
+	for (int i = 0; i < argc; i++) {
+		const char *word = argv[i];
+
+		for (size_t k = 0; k < sizeof shorts / sizeof *shorts; k++)
+			if (!strcmp(argv[i], shorts[k][0]))
+				word = shorts[k][1];
+		names_add(out, starts_with(word, "-j") ? "--jobs" : word);
+		if (starts_with(word, "-j"))
+			names_add(out, word + 2);
+	}
+}
+
+static int run_words(int argc, char **argv, const struct command *c)
+{
+	int dry = 0, keep = 0, always = 0, quiet = 0, words, code, lock = -1;
+	int64_t jobs = 1;
+	struct stores *s = NULL;
+	struct runner r = { 0 };
+	struct err e;
+	const struct opt rows[] = {
+		{ "dry-run", OPT_FLAG, &dry, "", "-n: say what would run and why, run nothing",
+		  .quiet = 1 },
+		{ "jobs", OPT_INT, &jobs, "rules", "-j N: independent rules at the same time",
+		  .min = 1, .max = 256 },
+		{ "keep-going", OPT_FLAG, &keep, "",
+		  "-k: when a rule fails, go on with those that don't need it", .quiet = 1 },
+		{ "always", OPT_FLAG, &always, "", "-B: run everything, known or not", .quiet = 1 },
+		{ "quiet", OPT_FLAG, &quiet, "", "-q: no talk", .quiet = 1 },
+		{ 0 }
+	};
+
+	if (command_begin(argc, argv, c, rows, &words, &s, &code) < 0)
+		return code;
+	if (words < 1) {
+		stores_close(s);
+		return command_usage(c, "no recipe was given");
+	}
+	if (quiet)
+		setenv("BOOTH_QUIET", "1", 1);
+	code = 1;
+	if (open_recipe(&r, s, argv + 1, words, &e) < 0 ||
+	    (lock = lock_take(stores_root(s), 0, &e)) < 0 || runner_check_tools(&r, &e) < 0) {
+		command_failed(&e);
+		goto out;
+	}
+	r.jobs = (int)jobs;
+	r.keep_going = keep;
+	r.always = always;
+	if (!dry) {
+		code = runner_run(&r);
+	} else if (runner_look(&r, &e) < 0) {
+		command_failed(&e);
+	} else {
+		print_plan(&r);
+		code = 0;
+	}
+out:
+	if (lock >= 0)
+		close(lock);
+	runner_close(&r);
+	stores_close(s);
+	return code;
+}
+
+int cmd_run(int argc, char **argv, const struct command *c)
+{
+	struct names words = { 0 };
+	char **copy;
+	int code;
+
+	spell_out(argc, argv, &words);
+	/* opt_parse moves words about, so they are freed from the list and not from what it was given */
+	copy = xcalloc(words.n + 1, sizeof *copy);
+	memcpy(copy, words.at, words.n * sizeof *copy);
+	code = run_words((int)words.n, copy, c);
+	free(copy);
+	names_release(&words);
+	return code;
+}
+
+/* ---- status ---- */
+
+static void put_status(const struct task *t, struct buf *b)
+{
+	static const char *const word[] = {
+		[TASK_FRESH] = "up to date", [TASK_STALE] = "to run", [TASK_UNSURE] = "may run"
+	};
+	double seconds = 0, one;
+	char text[STAGE_NAME + 1 + OID_HEX + 1] = "-";
+	int has = t->state == TASK_FRESH && t->rule->kind != RULE_GROUP;
+
+	for (size_t i = 0; i < t->rule->steps; i++)
+		if (text_float(past_get(&t->past, past_step(&t->past, i), "seconds"), &one) == 0)
+			seconds += one;
+	buf_addf(b, "%s\t%s\t%s\t", t->rule->target, word[t->state],
+		 has ? ref_short(&t->result, text) : "-");
+	put_time(b, past_time(&t->past));
+	buf_addc(b, '\t');
+	text_seconds(b, seconds);
+	buf_addf(b, "\t%s\n", t->state == TASK_STALE ? buf_str(&t->why) : "");
+}
+
+int cmd_status(int argc, char **argv, const struct command *c)
+{
+	const struct opt rows[] = { { 0 } };
+	struct stores *s = NULL;
+	struct runner r = { 0 };
+	struct buf text = { 0 };
+	struct err e;
+	int words, code;
+
+	if (command_begin(argc, argv, c, rows, &words, &s, &code) < 0)
+		return code;
+	if (words < 1) {
+		stores_close(s);
+		return command_usage(c, "no recipe was given");
+	}
+	if (open_recipe(&r, s, argv + 1, words, &e) < 0 || runner_check_tools(&r, &e) < 0 ||
+	    runner_look(&r, &e) < 0) {
+		code = command_failed(&e);
+	} else {
+		buf_adds(&text, "target\tstate\tresult\tlast run\ttook\twhy\n");
+		for (size_t i = 0; i < r.tasks; i++)
+			put_status(&r.task[i], &text);
+		print_columns(text.at);
+	}
+	buf_release(&text);
+	runner_close(&r);
+	stores_close(s);
+	return code;
+}
+
+/* ---- explain ---- */
+
+static void put_word(struct buf *b, const char *text)
+{
+	int plain = *text && !strpbrk(text, " \t\"'\\|&;<>`()#*?~");
+
+	buf_adds(b, plain ? "" : "\"");
+	for (; *text; text++) {
+		if (*text == TARGET_FROM)
+			buf_adds(b, "$(");
+		else if (*text == TARGET_TO)
+			buf_addc(b, ')');
+		else if (*text == '"' || (*text == '\\' && !plain))
+			buf_addf(b, "\\%c", *text);
+		else
+			buf_addc(b, *text);
+	}
+	buf_adds(b, plain ? "" : "\"");
+}
+
+static void put_rule(const struct rule *rule, struct buf *b)
+{
+	buf_addf(b, "%s:", rule->target);
+	for (size_t i = 0; i < rule->need.n; i++) {
+		buf_addc(b, ' ');
+		put_word(b, rule->need.at[i].text);
+	}
+	buf_adds(b, rule->steps ? "\n\t" : "\n");
+	for (size_t i = 0; i < rule->steps; i++)
+		for (size_t k = 0; k < rule->step[i].words.n; k++) {
+			buf_adds(b, k ? " " : i ? " | \\\n\t" : "");
+			put_word(b, rule->step[i].words.at[k].text);
+		}
+	buf_adds(b, rule->steps ? "\n" : "");
+}
+
+static void put_vars(const struct recipe *r, struct buf *b)
+{
+	static const char *const from[] = { "recipe, ?=", "recipe", "environment", "command line" };
+
+	for (size_t i = 0; i < r->vars; i++)
+		buf_addf(b, "%s = %s\t# %s\n", r->var[i].name, r->var[i].value,
+			 from[r->var[i].from]);
+	buf_addc(b, '\n');
+}
+
+static int explain_recipe(struct stores *s, char **argv, int words)
+{
+	struct runner r = { 0 };
+	struct buf b = { 0 };
+	struct err e;
+	int code = 0;
+
+	if (open_recipe(&r, s, argv, words, &e) < 0) {
+		code = command_failed(&e);
+	} else {
+		put_vars(&r.recipe, &b);
+		for (size_t i = 0; i < r.tasks; i++)
+			put_rule(r.task[i].rule, &b);
+		fputs(buf_str(&b), stdout);
+		if (runner_check_tools(&r, &e) < 0)
+			code = command_failed(&e);
+	}
+	buf_release(&b);
+	runner_close(&r);
+	return code;
+}
+
+int cmd_explain(int argc, char **argv, const struct command *c)
+{
+	const struct opt rows[] = { { 0 } };
+	struct stores *s = NULL;
+	int words, code;
+
+	if (command_begin(argc, argv, c, rows, &words, &s, &code) < 0)
+		return code;
+	if (words < 1)
+		code = command_usage(c, "no recipe or reference was given");
+	else if (ref_is(argv[1]) && access(argv[1], F_OK) < 0)
+		code = explain_ref(s, argv[1]);
+	else
+		code = explain_recipe(s, argv + 1, words);
+	stores_close(s);
+	return code;
+}
+
+/* ---- graph ---- */
+
+static void put_quoted(struct buf *b, const char *text)
+{
+	buf_addc(b, '"');
+	for (; *text; text++)
+		buf_addf(b, "%s%c", *text == '"' || *text == '\\' ? "\\" : "", *text);
+	buf_addc(b, '"');
+}
+
+static void put_stages(const struct rule *rule, const char *between, struct buf *b)
+{
+	for (size_t i = 0; i < rule->steps; i++)
+		buf_addf(b, "%s%s", i ? between : "", rule->step[i].words.at[0].text);
+}
+
+static void put_dot(const struct rule *rule, struct buf *b)
+{
+	static const char *const shape[] = { "box", "note", "ellipse" };
+	const struct words *list[2] = { &rule->need, &rule->uses };
+
+	buf_adds(b, "\t");
+	put_quoted(b, rule->target);
+	buf_addf(b, " [shape=%s tooltip=\"", shape[rule->kind]);
+	put_stages(rule, " | ", b);
+	buf_adds(b, "\"]\n");
+	for (int k = 0; k < 2; k++)
+		for (size_t i = 0; i < list[k]->n; i++) {
+			buf_adds(b, "\t");
+			put_quoted(b, list[k]->at[i].text);
+			buf_adds(b, " -> ");
+			put_quoted(b, rule->target);
+			buf_adds(b, k ? " [style=dashed]\n" : "\n");
+		}
+}
+
+static void put_node(const struct rule *rule, struct buf *b)
+{
+	const struct words *list[2] = { &rule->need, &rule->uses };
+
+	buf_addf(b, "%s\t", rule->target);
+	put_stages(rule, " | ", b);
+	buf_adds(b, "\t");
+	for (int k = 0; k < 2; k++)
+		for (size_t i = 0; i < list[k]->n; i++)
+			buf_addf(b, "%s%s", k || i ? ", " : "<- ", list[k]->at[i].text);
+	buf_addc(b, '\n');
+}
+
+int cmd_graph(int argc, char **argv, const struct command *c)
+{
+	int dot = 0, words, code;
+	const struct opt rows[] = {
+		{ "dot", OPT_FLAG, &dot, "", "print it for Graphviz", .quiet = 1 }, { 0 }
+	};
+	struct stores *s = NULL;
+	struct runner r = { 0 };
+	struct buf b = { 0 };
+	struct err e;
+
+	if (command_begin(argc, argv, c, rows, &words, &s, &code) < 0)
+		return code;
+	if (words < 1) {
+		stores_close(s);
+		return command_usage(c, "no recipe was given");
+	}
+	if (open_recipe(&r, s, argv + 1, words, &e) < 0) {
+		code = command_failed(&e);
+	} else {
+		for (size_t i = 0; i < r.tasks; i++)
+			(dot ? put_dot : put_node)(r.task[i].rule, &b);
+		if (dot)
+			printf("digraph recipe {\n\trankdir=LR\n%s}\n", buf_str(&b));
+		else
+			print_columns(buf_str(&b));
+	}
+	buf_release(&b);
+	runner_close(&r);
+	stores_close(s);
+	return code;
+}

@@ -1,0 +1,51 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "stages/train/train.h"
+
+#define TEXTS_IN_MEMORY 2000
+
+struct text_entry {
+	char *caption;
+	struct tensor hidden;   /* owned f32 */
+};
+
+void text_release(struct run *r)
+{
+	for (size_t i = 0; i < r->n_texts; i++) {
+		free(r->texts[i].caption);
+		tensor_release(&r->texts[i].hidden);
+	}
+	free(r->texts);
+	r->texts = NULL;
+	r->n_texts = r->cap_texts = 0;
+}
+
+/* Few captions are the rule; with many (shuffled tags) the list is emptied when it is full. */
+const float *text_hidden(struct run *r, const char *caption, struct err *e)
+{
+	struct tensor t = { 0 };
+
+	for (size_t i = 0; i < r->n_texts; i++)
+		if (!strcmp(r->texts[i].caption, caption))
+			return r->texts[i].hidden.at;
+	if (r->n_texts == TEXTS_IN_MEMORY)
+		text_release(r);
+	if (hidden_get(&r->hidden, caption, &t, e) < 0)
+		return NULL;
+	if (tensor_to_f32(&t, e) < 0) {
+		tensor_release(&t);
+		return NULL;
+	}
+	r->texts = grow(r->texts, r->n_texts, &r->cap_texts, sizeof *r->texts);
+	r->texts[r->n_texts] = (struct text_entry){ xstrdup(caption), t };
+	return r->texts[r->n_texts++].hidden.at;
+}
+
+int text_ids(struct run *r, const char *caption, int32_t *out, struct err *e)
+{
+	if (r->config.chunks == 1)
+		return tokenizer_row(r->line.tokenizer, caption, out, 77, e);
+	return tokenizer_chunks(r->line.tokenizer, caption, out, (int)r->o->max_tokens, e);
+}

@@ -1,0 +1,141 @@
+/*
+ * A stage for tests of the runner: its name is that of the executable (booth-NAME; tests link it under many). It
+ * passes its table on with a column of its own, as slowly as it is told to, and notes each run in a file.
+ * As 'list' it takes paths, one row a file.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/file.h"
+#include "common/base/mem.h"
+#include "common/flow/stage.h"
+
+struct toy {
+	const char *text, *model, *class, *out, *ran, *device;
+	int64_t size;
+	double sleep;
+	int fail, items_fail;
+};
+
+static void note_run(const struct toy *p, const char *name, const char *what)
+{
+	FILE *f = p->ran ? fopen(p->ran, "a") : NULL;
+
+	if (f) {
+		fprintf(f, "%s %s\n", what, name);
+		fclose(f);
+	}
+}
+
+static int toy_wait(const struct toy *p, struct err *e)
+{
+	double end = clock_now() + p->sleep;
+	const struct timespec some = { 0, 5000000 };
+
+	while (clock_now() < end) {
+		if (stop_wanted())
+			return fail(e, "asked to stop");
+		nanosleep(&some, NULL);
+	}
+	return 0;
+}
+
+static void list_paths(struct job *j, struct table *out)
+{
+	for (int i = 0; i < j->paths; i++) {
+		struct names all = { 0 };
+		struct err ignored;
+
+		if (!is_folder(j->path[i]) || folder_list(&all, j->path[i], &ignored) < 0)
+			names_add(&all, j->path[i]);
+		for (size_t k = 0; k < all.n; k++)
+			table_set(out, table_add_row(out), table_add_column(out, "item"),
+				  all.at[k]);
+		names_release(&all);
+	}
+}
+
+static int toy_run(struct job *j, struct table *out, struct err *e)
+{
+	struct toy *p = j->params;
+	int column;
+
+	note_run(p, j->stage->name, "begin");
+	if (toy_wait(p, e) < 0)
+		return -1;
+	if (p->fail)
+		return fail(e, "told to fail");
+	if (p->items_fail) {
+		fail(e, "told to fail");
+		job_item_failed(j, "an item", e);
+	}
+	table_copy(out, &j->in);
+	if (j->stage->input == INPUT_PATHS)
+		list_paths(j, out);
+	else if (!out->rows)
+		table_set(out, table_add_row(out), table_add_column(out, "item"), "one");
+	column = table_add_column(out, j->stage->name);
+	for (size_t i = 0; i < out->rows; i++)
+		table_setf(out, i, column, "%s %lld", p->text, (long long)p->size);
+	if (p->out) {
+		char *line = xasprintf("%s %zu rows\n", p->text, out->rows);
+		int ret = file_replace(p->out, line, strlen(line), e);
+
+		free(line);
+		table_set(out, 0, table_add_column(out, "file"), p->out);
+		if (ret < 0)
+			return -1;
+	}
+	note_run(p, j->stage->name, "end");
+	return 0;
+}
+
+static int toy_still(struct job *j, const struct ref *result, struct err *e)
+{
+	const struct toy *p = j->params;
+
+	(void)result, (void)e;
+	return !p->out || is_file(p->out);
+}
+
+static int toy_key(struct job *j, struct action *a, struct err *e)
+{
+	struct oid id;
+
+	for (int i = 0; i < j->paths; i++) {
+		if (outside_hash(j->stores, j->path[i], &id, e) < 0)
+			return -1;
+		action_input(a, "path", &id);
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct toy p = { .text = "x", .size = 1 };
+	const char *name = strstr(path_base(argv[0]), "booth-");
+	const struct opt opts[] = {
+		{ "text", OPT_TEXT, &p.text, "", "what to write into the column", .quiet = 0 },
+		{ "size", OPT_INT, &p.size, "", "a number for the column", .min = 1, .max = 9 },
+		{ "model", OPT_PATH, &p.model, "", "a file that counts", .quiet = 0 },
+		{ "class", OPT_REF, &p.class, "", "a table that counts", .quiet = 0 },
+		{ "out", OPT_TEXT, &p.out, "", "a file to write", .quiet = 1 },
+		{ "sleep", OPT_FLOAT, &p.sleep, "seconds", "how long to take", .quiet = 1 },
+		{ "fail", OPT_FLAG, &p.fail, "", "fail", .quiet = 0 },
+		{ "items-fail", OPT_FLAG, &p.items_fail, "", "one item fails", .quiet = 0 },
+		{ "ran", OPT_TEXT, &p.ran, "", "a file to note runs in", .quiet = 1 },
+		{ "device", OPT_TEXT, &p.device, "", "where to run", .quiet = 1 },
+		{ 0 }
+	};
+	const struct stage stage = {
+		.name = name ? name + 6 : "toy", .version = 1, .about = "do next to nothing",
+		.input = name && !strcmp(name, "booth-list") ? INPUT_PATHS : INPUT_TABLE_OPTIONAL,
+		.run = toy_run, .key = toy_key, .still = toy_still,
+	};
+
+	p.ran = getenv("TOY_RAN");
+	return stage_main(argc, argv, &stage, opts, &p);
+}
