@@ -108,7 +108,7 @@ int main(int argc, char **argv)
 		{ "clip-skip", OPT_INT, &p.draw.clip_skip, "layers", "1: the text encoder's last layer, 2: the one before", .min = 1, .max = 32 },
 		{ "max-tokens", OPT_INT, &p.draw.max_tokens, "tokens", "75, 150 or 225", .min = 75, .max = 225 },
 		{ "concept", OPT_TEXT, &p.concept, "", "of several: which subject the class belongs to" },
-		{ "batch", OPT_INT, &p.draw.batch, "pictures", "at once; changes memory and speed only; 0: by their size", .min = 0, .max = 64, .quiet = 1 },
+		{ "batch", OPT_INT, &p.draw.batch, "pictures", "that go from step to step together; 0: by their size", .min = 0, .max = 64, .quiet = 1 },
 		{ 0 }
 	};
 	const struct stage stage = {

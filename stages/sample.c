@@ -332,7 +332,7 @@ int main(int argc, char **argv)
 		{ "above", OPT_REFS, &p.above, "", "a table with pictures that become the sheet's first rows" },
 		{ "enlarge", OPT_INT, &p.enlarge, "times", "the pictures on the sheet, for tiny ones", .min = 1, .max = 64 },
 		{ "out", OPT_PATH, &p.out, "", "FILE.png: the picture, or a sheet of several; FOLDER/: a file for each", .quiet = 1 },
-		{ "batch", OPT_INT, &p.draw.batch, "pictures", "at once; changes memory and speed only; 0: by their size", .min = 0, .max = 64, .quiet = 1 },
+		{ "batch", OPT_INT, &p.draw.batch, "pictures", "that go from step to step together; 0: by their size", .min = 0, .max = 64, .quiet = 1 },
 		{ 0 }
 	};
 	const struct stage stage = {

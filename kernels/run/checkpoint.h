@@ -87,6 +87,9 @@ struct checkpoint_out {
 	enum dtype type;                /* DT_F32, DT_F16 or DT_BF16 */
 	char *const *meta;              /* 2 * n_meta strings, into the metadata of every weights file */
 	size_t n_meta;
+	/* Optional: looks at the finished folder before it takes its place; -1: it is not to (diffusers only). */
+	int (*verify)(void *data, const char *written, struct err *e);
+	void *verify_data;
 };
 
 /* Everything of an open checkpoint, to be changed where it differs. Borrows from c. */
@@ -98,6 +101,8 @@ void checkpoint_out_from(struct checkpoint_out *o, const struct checkpoint *c);
  * three parts, a scheduler and a tokenizer are needed.
  */
 int checkpoint_write_diffusers(const char *folder, const struct checkpoint_out *o, struct err *e);
+/* May it be written there? Asked by the one above too; -1: what is there is neither a model nor empty. */
+int checkpoint_can_be(const char *folder, struct err *e);
 
 /*
  * One .safetensors file in the original layout; parts may be missing. SD2's text encoder gets OpenCLIP's

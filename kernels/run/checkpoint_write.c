@@ -131,7 +131,7 @@ static void remove_tree(const char *path)
 }
 
 /* What is there may be replaced if it is empty or a model. */
-static int check_target(const char *folder, struct err *e)
+int checkpoint_can_be(const char *folder, struct err *e)
 {
 	char *index = path_join(folder, "model_index.json");
 	struct names list = { 0 };
@@ -192,7 +192,7 @@ int checkpoint_write_diffusers(const char *folder, const struct checkpoint_out *
 	if (!o->scheduler || !o->tokenizer)
 		return fail(e, "'%s' cannot be written as a diffusers folder: there is no %s",
 			    folder, o->scheduler ? "tokenizer" : "scheduler");
-	if (check_target(folder, e) < 0)
+	if (checkpoint_can_be(folder, e) < 0)
 		return -1;
 	while (len > 1 && folder[len - 1] == '/')
 		len--;
@@ -201,6 +201,8 @@ int checkpoint_write_diffusers(const char *folder, const struct checkpoint_out *
 	ret = make_folder(made, e);
 	if (!ret)
 		ret = write_folder(made, o, e);
+	if (!ret && o->verify)
+		ret = o->verify(o->verify_data, made, e);
 	if (!ret)
 		ret = move_into_place(made, folder, e);
 	if (ret)

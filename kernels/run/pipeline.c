@@ -6,6 +6,7 @@
 
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "kernels/run/claim.h"
 #include "kernels/run/config.h"
 
 /* ---- graphs ---- */
@@ -88,7 +89,7 @@ int pipeline_open(struct pipeline *p, const struct pipeline_options *o, struct e
 		return -1;
 	weights_begin(&p->weights, &p->model);
 	p->tokenizer_path = find_tokenizer(p, o->tokenizer);
-	if (read_configs(p, e) < 0)
+	if (read_configs(p, e) < 0 || (!o->configs_only && claim_check(p, e) < 0))
 		return err_prefix(e, "'%s'", o->model);
 	p->text_skip = -1;
 	return 0;

@@ -6,79 +6,85 @@
 #include "kernels/run/guidance.h"
 #include "kernels/run/pipeline.h"
 
-struct drawing {                /* one batch on its way from noise to latents */
+/*
+ * The network is asked about one picture at a time (with guidance: without and with the prompt, as two rows):
+ * kernels choose their ways by the number of rows, so the last bits would depend on the batch otherwise. A pair of
+ * rows keeps a CPU busy already.
+ */
+struct drawing {                /* pictures on their way from noise to latents */
 	struct pipeline *p;
 	const struct sample_options *o;
 	struct sampler s;
 	struct network_shape *shape;
 	int64_t n, h, w, each;          /* pictures; latent sides; floats a picture */
-	int guided;
-	float *text;                    /* [2 n or n][tokens][width]: without the prompt first */
-	float *in, *nhwc, *out;
+	int rows;                       /* 2 with guidance, else 1 */
+	float *text;                    /* [rows][tokens][width]: without the prompt first */
+	float *in, *nhwc, *out;         /* [n][each], [rows][each], [rows][each] */
+	float *answer;                  /* [n][each] */
 };
 
 static int read_text(struct drawing *d, struct err *e)
 {
-	int64_t tokens = text_tokens(d->o->max_tokens), size = tokens * d->p->text.width;
-	float *with;
-	int rows = d->guided ? 2 : 1;
+	const struct sample_options *o = d->o;
+	int64_t size = text_tokens(o->max_tokens) * d->p->text.width;
 
-	d->text = xmalloc((size_t)(rows * d->n * size) * sizeof *d->text);
-	with = d->text + (rows - 1) * d->n * size;
-	if (d->guided && pipeline_text(d->p, d->o->negative ? d->o->negative : "", d->o->clip_skip, d->o->max_tokens, d->text, NULL, e) < 0)
+	d->text = xmalloc((size_t)(d->rows * size) * sizeof *d->text);
+	if (d->rows == 2 && pipeline_text(d->p, o->negative ? o->negative : "", o->clip_skip, o->max_tokens, d->text, NULL, e) < 0)
 		return -1;
-	if (pipeline_text(d->p, d->o->prompt, d->o->clip_skip, d->o->max_tokens, with, NULL, e) < 0)
-		return -1;
-	for (int64_t i = 1; i < d->n; i++) {
-		memcpy(with + i * size, with, (size_t)size * sizeof *with);
-		if (d->guided)
-			memcpy(d->text + i * size, d->text, (size_t)size * sizeof *d->text);
-	}
-	return 0;
+	return pipeline_text(d->p, o->prompt, o->clip_skip, o->max_tokens, d->text + (d->rows - 1) * size, NULL, e);
 }
 
 static int start(struct drawing *d, struct err *e)
 {
+	struct pipeline *p = d->p;
 	struct sampler_config c;
-	int64_t all = d->n * d->each, rows = d->guided ? 2 : 1;
+	size_t all = (size_t)(d->n * d->each), pair = (size_t)(d->rows * d->each);
 
-	if (sampler_configure(&c, d->p->model.scheduler, d->o->sampler, e) < 0)
+	if (sampler_configure(&c, p->model.scheduler, d->o->sampler, e) < 0)
 		return -1;
 	c.eta = d->o->eta;
 	if (sampler_init(&d->s, &c, (int)d->o->steps, d->n, d->each, e) < 0 || read_text(d, e) < 0)
 		return -1;
-	d->in = xmalloc((size_t)all * sizeof(float));
-	d->nhwc = xmalloc((size_t)(rows * all) * sizeof(float));
-	d->out = xmalloc((size_t)(rows * all) * sizeof(float));
-	if (!d->p->net_unet.b)
-		network_begin(&d->p->net_unet, d->p->b, pipeline_unet_graph, &d->p->unet,
-			      (struct weight_source){ weights_get, &d->p->weights });
-	d->shape = network_shape(&d->p->net_unet,
-				 (int64_t[SHAPE_SIDES]){ rows * d->n, d->h, d->w, text_tokens(d->o->max_tokens) }, e);
+	d->in = xmalloc(all * sizeof(float));
+	d->answer = xmalloc(all * sizeof(float));
+	d->nhwc = xmalloc(pair * sizeof(float));
+	d->out = xmalloc(pair * sizeof(float));
+	if (!p->net_unet.b)
+		network_begin(&p->net_unet, p->b, pipeline_unet_graph, &p->unet, (struct weight_source){ weights_get, &p->weights });
+	d->shape = network_shape(&p->net_unet, (int64_t[SHAPE_SIDES]){ d->rows, d->h, d->w, text_tokens(d->o->max_tokens) }, e);
 	return d->shape ? session_put(&d->shape->session, "text", d->text, e) : -1;
 }
 
-/* The network's answer for x at call i, guided: in d->out, [n][c][h][w]. */
+/* The network's guided answer about one picture. */
+static int predict_one(struct drawing *d, float time, const float *in, float *answer, struct err *e)
+{
+	struct session *s = &d->shape->session;
+	int64_t c = d->p->unet.in_channels, n = d->each;
+	float times[2] = { time, time };
+
+	to_nhwc(d->nhwc, in, 1, c, d->h, d->w);
+	if (d->rows == 2)
+		memcpy(d->nhwc + n, d->nhwc, (size_t)n * sizeof *d->nhwc);
+	if (session_put(s, "x", d->nhwc, e) < 0 || session_put(s, "t", times, e) < 0 || session_run(s, e) < 0 ||
+	    session_get(s, d->shape->out, d->nhwc, e) < 0)
+		return -1;
+	to_nchw(d->out, d->nhwc, d->rows, c, d->h, d->w);
+	if (d->rows == 1) {
+		memcpy(answer, d->out, (size_t)n * sizeof *answer);
+		return 0;
+	}
+	guide(d->out, d->out + n, (float)d->o->scale, answer, n);
+	if (d->o->rescale > 0)
+		guide_rescale(answer, d->out + n, (float)d->o->rescale, 1, n);
+	return 0;
+}
+
 static int predict(struct drawing *d, int i, const float *x, struct err *e)
 {
-	int64_t all = d->n * d->each, c = d->p->unet.in_channels, rows = (d->guided ? 2 : 1) * d->n;
-	float time[256];
-
-	for (int64_t k = 0; k < rows; k++)
-		time[k] = sampler_timestep(&d->s, i);
 	sampler_scale_input(&d->s, i, x, d->in);
-	to_nhwc(d->nhwc, d->in, d->n, c, d->h, d->w);
-	if (d->guided)
-		memcpy(d->nhwc + all, d->nhwc, (size_t)all * sizeof *d->nhwc);
-	if (session_put(&d->shape->session, "x", d->nhwc, e) < 0 || session_put(&d->shape->session, "t", time, e) < 0 ||
-	    session_run(&d->shape->session, e) < 0 || session_get(&d->shape->session, d->shape->out, d->nhwc, e) < 0)
-		return -1;
-	to_nchw(d->out, d->nhwc, rows, c, d->h, d->w);
-	if (d->guided) {
-		guide(d->out, d->out + all, (float)d->o->scale, d->out, all);
-		if (d->o->rescale > 0)
-			guide_rescale(d->out, d->out + all, (float)d->o->rescale, d->n, d->each);
-	}
+	for (int64_t k = 0; k < d->n; k++)
+		if (predict_one(d, sampler_timestep(&d->s, i), d->in + k * d->each, d->answer + k * d->each, e) < 0)
+			return -1;
 	return 0;
 }
 
@@ -87,6 +93,7 @@ static void finish(struct drawing *d)
 	sampler_release(&d->s);
 	free(d->text);
 	free(d->in);
+	free(d->answer);
 	free(d->nhwc);
 	free(d->out);
 }
@@ -108,7 +115,7 @@ static int check_options(const struct pipeline *p, const struct sample_options *
 int pipeline_sample_from(struct pipeline *p, const struct sample_options *o, int64_t count, float *latent,
 			 const struct sampler_noise *noise, sample_tick *each, void *who, struct err *e)
 {
-	struct drawing d = { .p = p, .o = o, .n = count, .guided = o->scale > 1 };
+	struct drawing d = { .p = p, .o = o, .n = count, .rows = o->scale > 1 ? 2 : 1 };
 	int ret = -1;
 
 	if (check_options(p, o, count, e) < 0)
@@ -123,7 +130,7 @@ int pipeline_sample_from(struct pipeline *p, const struct sample_options *o, int
 	for (int i = d.s.first; i < d.s.count; i++) {
 		if (predict(&d, i, latent, e) < 0)
 			goto out;
-		sampler_step(&d.s, i, d.out, NULL, latent, noise);
+		sampler_step(&d.s, i, d.answer, NULL, latent, noise);
 		if (each && each(who, i + 1, d.s.count)) {
 			fail(e, "stopped after step %d of %d", i + 1, d.s.count);
 			goto out;

@@ -133,7 +133,7 @@ static int same_shape(const int64_t *a, int na, const int64_t *b, int nb)
 	return na == nb && !memcmp(a, b, (size_t)na * sizeof *a);
 }
 
-static int check_shape(const struct pool_entry *w, const struct tensor *t, struct err *e)
+int pool_check_shape(const struct pool_entry *w, const struct tensor *t, struct err *e)
 {
 	struct tensor want = { .type = DT_F32 };
 	char a[96], b[96];
@@ -171,7 +171,7 @@ int pool_put(struct pool *p, struct pool_entry *w, const struct tensor *t, struc
 	void *p1, *p2;
 	int ret = -1;
 
-	if (check_shape(w, t, e) < 0)
+	if (pool_check_shape(w, t, e) < 0)
 		return -1;
 	if (mem_try(&p1, (size_t)n * sizeof *a, w->name, e) < 0)
 		return -1;

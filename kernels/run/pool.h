@@ -45,6 +45,8 @@ struct pool_entry *pool_find(const struct pool *p, const char *name);   /* or NU
  * Fails on a wrong shape ("weight 'x' is 320x4x3x3, the model wants 320x8x3x3") and on non-finite values.
  */
 int pool_put(struct pool *p, struct pool_entry *w, const struct tensor *t, struct err *e);
+/* The shape's part of that alone. */
+int pool_check_shape(const struct pool_entry *w, const struct tensor *t, struct err *e);
 int pool_fill(struct pool *p, struct pool_entry *w, float value, struct err *e);
 /* out: an owned f32 tensor in the files' layout and rank. */
 int pool_get(const struct pool *p, const struct pool_entry *w, struct tensor *out, struct err *e);

@@ -105,7 +105,8 @@ static int add_lora_row(struct lora_set *set, const char *item, const char *alph
 	free(module);
 	if (*alpha && text_float(alpha, &value) < 0)
 		return fail(e, "alpha of '%s' is '%s', not a number", item, alpha);
-	if (*alpha)
+	/* B of a 3x3 module is 1x1 and looks like any other; A says whose alpha it is */
+	if (*alpha && (is_a || l->alpha == 0))
 		l->alpha = (float)value;
 	*(is_a ? &l->a : &l->b) = *t;
 	*t = (struct tensor){ 0 };
