@@ -15,7 +15,7 @@ STD = -std=c11 -D_GNU_SOURCE -I. -fno-math-errno -fopenmp $(WARN)
 SAN_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 SAN = $(if $(SANITIZE),$(SAN_FLAGS))
 ALL = $(STD) $(CFLAGS) $(SAN)
-LIBS = -llmdb -lzstd -ljansson -lpng -ljpeg -lwebp -lwebpdemux -lexif -llcms2 -lutf8proc -lm -lpthread
+LIBS = -llmdb -lzstd -ljansson -lpng -ljpeg -lwebp -lwebpdemux -llcms2 -lutf8proc -lm -lpthread
 
 # Kernels are built once for each instruction set and picked when the backend is opened.
 ISA_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mavx2
@@ -39,7 +39,7 @@ UNITS = $(UNIT_SRC:tests/unit/%.c=$(B)/test/%)
 GOLDEN_BIN = $(if $(GOLDEN_SRC),$(B)/test/golden)
 TOOLS = $(foreach t,$(TOOL_SRC),$(B)/tools/$(basename $(notdir $(t))))
 
-.PHONY: all test unit check clean help golden
+.PHONY: all test unit check clean help golden bench interop demo base
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
@@ -98,17 +98,37 @@ unit: $(UNITS)
 golden: $(GOLDEN_BIN)
 	$(Q)$(B)/test/golden $(or $(GOLDEN),../shared/golden)
 
-check:
-	$(Q)sh tools/check
+check: $(STAGES)
+	$(Q)B=$(B) CC=$(CC) sh tools/check
+
+# BENCH="unet lora prep startup" picks parts; ROUNDS=3
+bench: all
+	$(Q)B=$(B) sh tests/bench/run $(BENCH)
+
+# INTEROP=REGEX: only checks whose names match it
+interop: all
+	$(Q)B=$(B) sh tests/interop/run "$(INTEROP)"
+
+# Teach the example base model a subject; ends with the path of a picture.
+demo: all
+	$(Q)$(B)/bin/booth run recipes/demo.booth && echo out/demo.png
+
+# Make the example base model again, from nothing (an hour on two cores).
+base: all
+	$(Q)[ -d build/scenes ] || $(B)/tools/scenes --out build/scenes --count 4000 --seed 1
+	$(Q)$(B)/bin/booth run recipes/base-tiny.booth
 
 clean:
 	rm -rf build
 
 help:
 	@echo "make            build everything into $(B)"
+	@echo "make demo       teach the example base model a subject (minutes); make base remakes that model (an hour)"
 	@echo "make test       every test      make unit      unit tests only"
 	@echo "make golden     recorded numbers (GOLDEN=FOLDER)"
 	@echo "make check      floors, format, duplicates, companions of ops"
+	@echo "make bench      speed and memory, against PyTorch where it is (BENCH=PART, ROUNDS=3)"
+	@echo "make interop    files read and written by diffusers and peft (makes .venv)"
 	@echo "make clean      remove build/"
 
 -include $(shell find build -name '*.d' 2>/dev/null)

@@ -305,6 +305,14 @@ static int check_crop(struct params *p, struct err *e)
 	return 0;
 }
 
+/* 256 as kohya's trainers have it; half the resolution for models of small pictures, but one step at least. */
+static int64_t default_min(const struct bucket_rules *r)
+{
+	int64_t half = (r->w < r->h ? r->w : r->h) / 2;
+
+	return half >= 256 ? 256 : half > r->step ? half : r->step;
+}
+
 static int bucket_check(struct job *j, struct err *e)
 {
 	struct params *p = j->params;
@@ -317,6 +325,8 @@ static int bucket_check(struct job *j, struct err *e)
 	p->resolution = p->canonical;
 	if (check_crop(p, e) < 0)
 		return -1;
+	if (!r->min)
+		r->min = default_min(r);
 	if (!p->variants)
 		p->seed = 0;            /* draws nothing, so it must not tell actions apart */
 	if (p->square && r->w != r->h)
@@ -330,12 +340,13 @@ int main(int argc, char **argv)
 {
 	struct params p = { .resolution = "512",
 			    .crop = "center",
-			    .rules = { .min = 256, .max = 1024, .step = 64, .upscale = 1 } };
+			    .rules = { .max = 1024, .step = 64, .upscale = 1 } };
 	const struct opt opts[] = {
 		{ "resolution", OPT_TEXT, &p.resolution, "pixels",
 		  .help = "side of a square, or WIDTHxHEIGHT, of the area aimed at" },
 		{ "min", OPT_INT, &p.rules.min, "pixels",
-		  "smallest side of a bucket, rounded down to steps", .min = 1, .max = 16384 },
+		  "smallest side of a bucket, rounded down to steps; 0: 256, or half the resolution if that is less",
+		  .min = 0, .max = 16384 },
 		{ "max", OPT_INT, &p.rules.max, "pixels",
 		  "largest side of a bucket, rounded up to steps", .min = 1, .max = 16384 },
 		{ "step", OPT_INT, &p.rules.step, "pixels", "sides are multiples of this", .min = 1,

@@ -26,7 +26,7 @@ struct work {                   /* what all items share */
 	struct table *out;
 	int64_t computed;
 	double sum, squares, count;     /* of the means that were computed */
-	int broken;             /* the model cannot be opened: no item can go on */
+	int broken;             /* the model cannot be opened or has bad weights: no item can go on */
 };
 
 static int find_columns(struct columns *c, struct table *t, struct err *e)
@@ -112,7 +112,13 @@ static int compute(struct work *w, size_t row, const struct ref *image, struct a
 	struct tensor t = { 0 };
 	int ret = -1;
 
-	if (prepare(w, row, image, &im, e) < 0 || pipeline_encode(&w->p, &im, &t, e) < 0 || check_finite(&t, e) < 0)
+	if (prepare(w, row, image, &im, e) < 0)
+		goto out;
+	if (pipeline_encode(&w->p, &im, &t, e) < 0) {
+		w->broken = !w->p.net_encode.pool.memory;
+		goto out;
+	}
+	if (check_finite(&t, e) < 0)
 		goto out;
 	measure(w, &t);
 	if (tensor_convert(&t, dtype_of_name(p->dtype), e) < 0 ||

@@ -43,6 +43,7 @@ static int encode_rows(struct job *j, struct table *out, struct hidden *h, struc
 static int run(struct job *j, struct table *out, struct err *e)
 {
 	struct encode_text *p = j->params;
+	struct pipeline_options lo = { .model = p->model, .tokenizer = p->tokenizer, .threads = j->threads };
 	struct pipeline line = { 0 };
 	struct hidden h;
 	int ret = -1;
@@ -50,7 +51,7 @@ static int run(struct job *j, struct table *out, struct err *e)
 	if (table_need(&j->in, "caption", j->stage->name, e) < 0)
 		return -1;
 	table_copy(out, &j->in);
-	if (pipeline_open(&line, &(struct pipeline_options){ .model = p->model, .tokenizer = p->tokenizer, .threads = j->threads }, e) < 0 ||
+	if (pipeline_open(&line, &lo, e) < 0 ||
 	    hidden_begin(&h, j->stores, &line, p->model, p->clip_skip, p->max_tokens, e) < 0)
 		goto out;
 	ret = encode_rows(j, out, &h, e);

@@ -5,6 +5,12 @@
 
 #include <stdlib.h>
 
+/* The part whose learning rate the log shows. */
+static enum part main_part(const struct run *r)
+{
+	return is_vae(r) ? PART_VAE : r->config.train[PART_UNET] ? PART_UNET : PART_TEXT;
+}
+
 static int go(struct run *r, struct err *e)
 {
 	struct progress bar;
@@ -16,7 +22,7 @@ static int go(struct run *r, struct err *e)
 	if (r->step == 0 && log_validate(r, e) < 0)
 		return -1;
 	while (r->step < r->steps) {
-		float loss, norm, lr = method_hyper(r, r->step).lr[r->config.train[PART_UNET] ? PART_UNET : is_vae(r) ? PART_VAE : PART_TEXT];
+		float loss, norm, lr = method_hyper(r, r->step).lr[main_part(r)];
 
 		if (step_run(r, &loss, &norm, e) < 0)
 			return -1;
@@ -33,7 +39,8 @@ static int go(struct run *r, struct err *e)
 				    (long long)r->step, (long long)r->steps);
 	}
 	progress_end(&bar);
-	return 0;
+	/* after the last state, so that a run that goes on from it has the log of one that never ended here */
+	return log_has_validation(r) ? 0 : log_validate(r, e);
 }
 
 static void release(struct run *r)
@@ -55,7 +62,9 @@ static int prepare(struct run *r, struct err *e)
 	struct pipeline_options lo = { .model = o->model, .vae = o->vae, .tokenizer = o->tokenizer,
 				       .configs_only = o->from_config, .threads = r->j->threads };
 
-	if (pipeline_open(&r->line, &lo, e) < 0 || weights_add_tables(&r->line.weights, r->j->stores, &o->weights, e) < 0 || method_read(r, e) < 0 || items_read(r, e) < 0 || method_steps(r, e) < 0)
+	if (pipeline_open(&r->line, &lo, e) < 0 ||
+	    weights_add_tables(&r->line.weights, r->j->stores, &o->weights, e) < 0 || method_read(r, e) < 0 ||
+	    items_read(r, e) < 0 || method_steps(r, e) < 0)
 		return -1;
 	if (noise_init(&r->noise, &r->line.noise, e) < 0)
 		return -1;

@@ -23,6 +23,8 @@ int pool_fetch(struct pool *p, const struct weight_source *source, struct err *e
 		if (w->kind != OP_WEIGHT || w->set)
 			continue;
 		ret = source->get(source->data, w->name, &t, e) < 0 ? -1 : pool_put(p, w, &t, e);
+		if (ret < 0 && source->path)
+			err_prefix(e, "'%s'", source->path);
 		tensor_release(&t);
 		if (ret < 0)
 			return -1;
@@ -72,6 +74,16 @@ static int place(struct network *net, struct err *e)
 	return 0;
 }
 
+/* As after network_begin: what could not be placed must not be found by the next call. */
+static void forget_all(struct network *net)
+{
+	for (size_t i = 0; i < net->n; i++)
+		session_release(&net->shape[i].session);
+	net->n = 0;
+	pool_release(&net->pool);
+	arena_release(&net->arena);
+}
+
 struct network_shape *network_shape(struct network *net, const int64_t side[SHAPE_SIDES], struct err *e)
 {
 	struct network_shape *s;
@@ -88,15 +100,16 @@ struct network_shape *network_shape(struct network *net, const int64_t side[SHAP
 		return NULL;
 	}
 	net->n++;
-	return place(net, e) < 0 ? NULL : s;
+	if (place(net, e) < 0) {
+		forget_all(net);
+		return NULL;
+	}
+	return s;
 }
 
 void network_release(struct network *net)
 {
-	for (size_t i = 0; i < net->n; i++)
-		session_release(&net->shape[i].session);
+	forget_all(net);
 	free(net->shape);
-	pool_release(&net->pool);
-	arena_release(&net->arena);
 	*net = (struct network){ 0 };
 }

@@ -20,6 +20,7 @@ typedef id network_build(struct model *m, const void *config, const int64_t shap
 struct weight_source {
 	int (*get)(void *data, const char *name, struct tensor *out, struct err *e);
 	void *data;
+	const char *path;       /* for errors: where the values come from; NULL: not said */
 };
 
 struct network_shape {

@@ -129,7 +129,7 @@ static struct network *begin(struct pipeline *p, struct network *net, enum part 
 		return NULL;
 	}
 	if (!net->b)
-		network_begin(net, p->b, build, config, (struct weight_source){ weights_get, &p->weights });
+		network_begin(net, p->b, build, config, (struct weight_source){ weights_get, &p->weights, p->model.path });
 	return net;
 }
 

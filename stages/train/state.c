@@ -7,18 +7,19 @@
 #include "stages/train/train.h"
 
 /*
- * What a state's key says of the options: all that can change the trajectory. Not the number of steps, unless
- * the schedule or the captions depend on it; not what is only looked at (validation).
+ * What a state's key says of the options: all that can change the trajectory or the log. Not the number of
+ * steps, unless the schedule depends on it (a warm-up given as a fraction enters as steps, see below); not
+ * how often is validated where nothing was left out.
  */
 static int in_trajectory(const struct run *r, const struct opt *o)
 {
-	static const char *const never[] = { "epochs", "validate-every" };
 	int total = r->lr.kind != LR_CONSTANT && r->lr.kind != LR_CONSTANT_WITH_WARMUP && r->lr.kind != LR_PIECEWISE_CONSTANT &&
 		r->lr.kind != LR_INVERSE_SQRT;
 
-	for (size_t i = 0; i < sizeof never / sizeof *never; i++)
-		if (!strcmp(o->name, never[i]))
-			return 0;
+	if (!strcmp(o->name, "epochs") || !strcmp(o->name, "warmup"))
+		return 0;
+	if (!strcmp(o->name, "validate-every"))
+		return r->n_held > 0;
 	return strcmp(o->name, "steps") || total;
 }
 
@@ -37,6 +38,7 @@ static int state_key(struct run *r, const char *level, int64_t step, struct acti
 	action_input(a, "items", &r->j->in_ref.id);
 	if (r->line.tokenizer_path && !is_vae(r))
 		action_input(a, "vocabulary", &r->hidden.tokenizer);
+	action_paramf(a, "warmup-steps", "%lld", (long long)r->lr.warmup);
 	action_paramf(a, level, "%lld", (long long)step);
 	if (r->lr.kind != LR_CONSTANT && !r->o->steps)
 		action_paramf(a, "total", "%lld", (long long)r->steps);
@@ -162,8 +164,6 @@ int state_save(struct run *r, struct err *e)
 
 	if (!save_is_due(r))
 		return 0;
-	if (r->step == r->steps && !log_has_validation(r) && log_validate(r, e) < 0)
-		return -1;
 	if (record(r, "state", 1, e) < 0)
 		return err_prefix(e, "state %lld", (long long)r->step);
 	r->saved_at = clock_now();
@@ -279,6 +279,20 @@ static int64_t largest(struct known *k)
 	return step;
 }
 
+/* Back to the beginning: a state that broke off half-way left some of its values behind. */
+static int start_over(struct run *r, struct err *e)
+{
+	table_release(&r->log);
+	for (size_t i = 0; i < r->t.pool.n; i++) {
+		struct pool_entry *w = &r->t.pool.entry[i];
+
+		w->set = 0;
+		if (w->kind == OP_STATE && pool_fill(&r->t.pool, w, 0, e) < 0)
+			return -1;
+	}
+	return weights_fill(r, e);
+}
+
 int state_resume(struct run *r, struct err *e)
 {
 	struct known k = { 0 };
@@ -295,7 +309,7 @@ int state_resume(struct run *r, struct err *e)
 			talk("going on from step %lld of %lld", (long long)step, (long long)r->steps);
 		} else if (found < 0) {         /* a damaged state: say so, try the one before */
 			talk("the state of step %lld cannot be used: %s", (long long)step, e->text);
-			found = weights_fill(r, e) < 0 ? -1 : 0;
+			found = start_over(r, e) < 0 ? -1 : 0;
 		}
 	}
 	free(k.step);

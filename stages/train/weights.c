@@ -20,7 +20,8 @@ static struct rng stream_of(const struct run *r, const char *name)
 	struct oid o;
 
 	oid_of(&o, KIND_TEXT, name, strlen(name));
-	return rng_stream((uint64_t)r->o->seed, "weights", (uint32_t)o.at[0] << 24 | (uint32_t)o.at[1] << 16 | (uint32_t)o.at[2] << 8 | o.at[3], 0);
+	return rng_stream((uint64_t)r->o->seed, "weights",
+			  (uint32_t)o.at[0] << 24 | (uint32_t)o.at[1] << 16 | (uint32_t)o.at[2] << 8 | o.at[3], 0);
 }
 
 static void fill_uniform(struct rng s, float *v, int64_t n, double bound)
@@ -95,7 +96,7 @@ static int copy_to_average(struct run *r, struct pool_entry *ema, struct err *e)
 
 int weights_fill(struct run *r, struct err *e)
 {
-	struct weight_source source = { weights_get, &r->line.weights };
+	struct weight_source source = { weights_get, &r->line.weights, r->line.model.path };
 
 	for (size_t i = 0; i < r->t.pool.n; i++) {
 		struct pool_entry *w = &r->t.pool.entry[i];
