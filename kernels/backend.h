@@ -47,10 +47,4 @@ struct backend {
  */
 int cpu_open(struct backend **out, int threads, const char *isa, struct err *e);
 
-/*
- * First in main of a program that computes: threads are to wait briefly only. Starts the program again
- * with the environment that says so, unless the user's says something already.
- */
-void cpu_settle(char **argv);
-
 #endif

@@ -229,6 +229,5 @@ int main(int argc, char **argv)
 		.about = "encode pictures into the autoencoder's latents (mean and logvar)",
 	};
 
-	cpu_settle(argv);
 	return stage_main(argc, argv, &stage, opts, &p);
 }

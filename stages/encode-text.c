@@ -75,6 +75,5 @@ int main(int argc, char **argv)
 		.about = "compute the text encoder's hidden states for each caption",
 	};
 
-	cpu_settle(argv);
 	return stage_main(argc, argv, &stage, opts, &p);
 }

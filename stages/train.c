@@ -169,6 +169,5 @@ int main(int argc, char **argv)
 		.about = "fine-tune a model or a LoRA on encoded pictures",
 	};
 
-	cpu_settle(argv);
 	return stage_main(argc, argv, &stage, opts, &p);
 }

@@ -121,6 +121,18 @@ static int open_somehow(struct env *env, size_t map, struct err *e)
 	return rc ? fail_mdb(e, env->folder, "open", rc) : 0;
 }
 
+/* LMDB calls a write that came out short an input/output error. */
+static int why_short(struct env *env, const struct change *c, size_t n)
+{
+	uint64_t want = 1 << 20;
+	mdb_filehandle_t fd;
+
+	for (size_t i = 0; i < n; i++)
+		for (int k = 0; k < 3; k++)
+			want += c[i].part[k].len;
+	return mdb_env_get_fd(env->mdb, &fd) ? EIO : file_why_short(fd, want);
+}
+
 /* Look for the tables: 1 all there and of our format, 0 not made yet, -1. */
 static int find_tables(struct env *env, int format, MDB_txn *txn, unsigned flags, struct err *e)
 {
@@ -170,7 +182,25 @@ static int open_tables(struct env *env, int format, int make, struct err *e)
 		return found;
 	}
 	rc = mdb_txn_commit(txn);
+	if (rc == EIO)
+		rc = why_short(env, NULL, 0);
 	return rc ? fail_mdb(e, env->folder, "write to", rc) : 1;
+}
+
+/* The first transaction makes the tables, so where there was one and they are not found, something is broken. */
+static int was_written(struct env *env)
+{
+	MDB_envinfo info;
+
+	return mdb_env_info(env->mdb, &info) == 0 && info.me_last_txnid > 0;
+}
+
+/* Somebody else may have made them since we looked. To go on writing into a broken tree would end in chaos. */
+static int find_again(struct env *env, int format, struct err *e)
+{
+	int found = open_tables(env, format, 0, e);
+
+	return found ? found : fail_mdb(e, env->folder, "read", MDB_CORRUPTED);
 }
 
 static size_t first_map(const char *data, size_t map)
@@ -206,7 +236,9 @@ int env_open(struct env **out, const char *folder, int format, int create, size_
 		goto out;
 	mdb_reader_check(env->mdb, &dead);
 	found = open_tables(env, format, 0, e);
-	if (found == 0 && !env->read_only)
+	if (found == 0 && was_written(env))
+		found = find_again(env, format, e);
+	else if (found == 0 && !env->read_only)
 		found = open_tables(env, format, 1, e);
 out:
 	free(data);
@@ -442,18 +474,6 @@ static int try_write(struct env *env, const struct change *c, size_t n)
 	}
 	pthread_rwlock_unlock(&env->map);
 	return rc;
-}
-
-/* LMDB calls a write that came out short an input/output error. */
-static int why_short(struct env *env, const struct change *c, size_t n)
-{
-	uint64_t want = 1 << 20;
-	mdb_filehandle_t fd;
-
-	for (size_t i = 0; i < n; i++)
-		for (int k = 0; k < 3; k++)
-			want += c[i].part[k].len;
-	return mdb_env_get_fd(env->mdb, &fd) ? EIO : file_why_short(fd, want);
 }
 
 int env_write(struct env *env, const struct change *c, size_t n, struct err *e)

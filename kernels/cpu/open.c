@@ -6,25 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 #include "common/base/mem.h"
 #include "kernels/cpu/cpu.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)
-
-/*
- * Where something else runs on the machine, a team that spins at barriers makes a step ten times slower
- * (measured: 20 small steps in 54 s spinning, in 2.7 s with this), and a short spin is as fast as a long one where
- * nothing does. libgomp reads its settings before main, so the program has to be started again.
- */
-void cpu_settle(char **argv)
-{
-	setenv("KMP_BLOCKTIME", "0", 0);        /* clang's reads it later */
-	if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY"))
-		return;
-	setenv("GOMP_SPINCOUNT", "2000", 1);
-	execv("/proc/self/exe", argv);          /* failed: slower, but nothing is wrong */
-}
 
 struct cpu {
 	const struct cpu_table *table;

@@ -169,10 +169,11 @@ static int check_trained(const struct draw *d, struct err *e)
 static int open_model(struct draw *d, struct err *e)
 {
 	const struct draw_options *o = d->o;
+	struct pipeline_options po = { .model = o->model, .vae = o->vae, .tokenizer = o->tokenizer, .threads = d->j->threads };
 
 	if (d->p.b)
 		return 0;
-	if (pipeline_open(&d->p, &(struct pipeline_options){ o->model, o->vae, o->tokenizer, d->j->threads }, e) < 0 ||
+	if (pipeline_open(&d->p, &po, e) < 0 ||
 	    pipeline_need_tokenizer(&d->p, e) < 0 || add_weights(d, e) < 0)
 		return -1;
 	return check_trained(d, e);

@@ -1,0 +1,52 @@
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/mem.h"
+#include "stages/shared/convert.h"
+
+static char *folder_of(const char *path)
+{
+	size_t n = (size_t)(path_base(path) - path);
+
+	return n ? xstrndup(path, n) : xstrdup(".");
+}
+
+char *beside(const char *path, struct err *e)
+{
+	char *folder = folder_of(path), *name = NULL;
+
+	if (is_folder(path))
+		fail(e, "'%s' is a folder, a file is to be written there", path);
+	else if (make_folder(folder, e) == 0)
+		name = xasprintf("%s/.booth-%ld-unchecked.safetensors", folder, (long)getpid());
+	free(folder);
+	return name;
+}
+
+/* The new name must survive a crash too; file systems that cannot flush a folder say so, and that is all. */
+static void flush_folder(const char *path)
+{
+	char *folder = folder_of(path);
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		fsync(fd);
+		close(fd);
+	}
+	free(folder);
+}
+
+int put_into_place(const char *made, const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0)
+		chmod(made, st.st_mode & 07777);
+	if (rename(made, path) < 0)
+		return fail_errno(e, "cannot write '%s'", path);
+	flush_folder(path);
+	return 0;
+}
