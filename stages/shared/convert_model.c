@@ -201,7 +201,8 @@ int convert_model(struct job *j, const struct checkpoint *m, struct weights *w, 
 	checkpoint_out_from(&d.out, m);
 	d.out.tokenizer = tokenizer;
 	d.out.type = strcmp(o->dtype, "keep") ? dtype_of_name(o->dtype) : kept_type(m);
-	if (check_form(&d, o, e) < 0 || expectation_make(&x, m, e) < 0 || check_trained(&x, w, m->path, e) < 0 || check_base(&x, m, e) < 0 ||
+	if (check_form(&d, o, e) < 0 || expectation_make(&x, m, e) < 0 ||
+	    check_trained(&x, w, m->path, e) < 0 || check_base(&x, m, e) < 0 ||
 	    weights_check_loras(w, e) < 0 || meta_recipe(&meta, j, NULL, e) < 0 || compose(&d, &x, w, e) < 0)
 		goto out;
 	for (int p = 0; p < PART__COUNT; p++) {

@@ -96,7 +96,7 @@ static int hold_out(struct run *r, struct err *e)
 	return 0;
 }
 
-static void make_batches(struct run *r)
+void items_batches(struct run *r)
 {
 	struct batch_item *b = xmalloc(r->items * sizeof *b);
 
@@ -117,7 +117,7 @@ int items_read(struct run *r, struct err *e)
 		    store_get_table(r->j->stores, &c, &r->class_table, e) < 0 || read_table(r, &r->class_table, 1, e) < 0)
 			return -1;
 	}
-	make_batches(r);
+	items_batches(r);
 	return 0;
 }
 

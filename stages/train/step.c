@@ -280,7 +280,8 @@ int step_run(struct run *r, float *loss, float *norm, struct err *e)
 	if (summed && trainer_update(&r->t, &h, norm, e) < 0)
 		return -1;
 	if (!isfinite(*norm))
-		return fail(e, "the gradient norm of step %lld is %g", (long long)r->step + 1, (double)*norm);
+		return fail(e, "the gradient norm of step %lld is %g; a lower learning rate may help, the last saved state stays as it is",
+			    (long long)r->step + 1, (double)*norm);
 	return 0;
 }
 

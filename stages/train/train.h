@@ -104,6 +104,7 @@ struct hyper method_hyper(const struct run *r, int64_t step);   /* of the update
 /* items.c */
 int items_read(struct run *r, struct err *e);
 void items_release(struct run *r);
+void items_batches(struct run *r);      /* r->batches, of the items and the options */
 /* Values of an item in memory, read from the store if need be. */
 const float *item_values(struct run *r, struct item *it, struct err *e);
 

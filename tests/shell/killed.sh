@@ -1,0 +1,94 @@
+# Killed at any instant (kill -9), the same command again ends with the same bytes as one that was never killed.
+. tests/shell/lib.sh
+
+MODELS=$SHARED/golden/models
+if [ -z "$SHARED" ] || [ ! -d "$MODELS/sd1-tiny" ] || [ ! -d "$SHARED/photos/dog" ]; then
+	skip "killed" "the tiny models and the photographs are not there"
+	finish
+fi
+GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-2000}
+export GOMP_SPINCOUNT
+SD1=$MODELS/sd1-tiny
+mkdir rex && cp "$SHARED"/photos/dog/*.jpg rex/ && touch -d "1 hour ago" rex/*
+BOOTH_STORE=whole
+export BOOTH_STORE
+
+# The inputs of each stage, made once and never killed.
+stage() { stage_name=$1; shift; booth-$stage_name --threads 1 "$@" 2>>talk; }
+latents() { booth prep rex 2>>talk | booth caption --text "a photo of sks dog, {name}" 2>>talk | booth bucket --resolution 64 2>>talk | stage encode-latents --model "$SD1"; }
+latents >latents || { cat talk; exit 1; }
+booth prep rex 2>>talk >prepped
+booth caption --text "a photo of sks dog, {name}" <prepped 2>>talk >captions
+booth bucket --resolution 64 <captions 2>>talk >buckets
+
+# killed LEAST COMMAND...: run the command (which works in the store "shot", a copy of the one with the inputs)
+# again and again, killed after a time that grows by 1.4, until it ends by itself; its output is in "end".
+# LEAST times at least it must have been killed. What it said is in "said".
+killed() {
+	killed_least=$1 killed_times=0 killed_after=10; shift
+	rm -rf shot && cp -r whole shot && : >said
+	while :; do
+		BOOTH_STORE=shot timeout -s KILL "$((killed_after / 1000)).$(printf %03d $((killed_after % 1000)))" "$@" >end 2>>said
+		killed_code=$?
+		[ $killed_code = 137 ] || break
+		killed_times=$((killed_times + 1)) killed_after=$((killed_after * 7 / 5 + 1))
+		[ $killed_after -lt 60000 ] || { echo "it never ends"; return 1; }
+	done
+	cat said
+	echo "killed $killed_times times, then exit $killed_code"
+	[ $killed_code = 0 ] && [ $killed_times -ge "$killed_least" ] && BOOTH_STORE=shot booth check >/dev/null
+}
+# whole COMMAND...: the same command, never killed, in another copy of the store; its output is in "want".
+whole() { rm -rf calm && cp -r whole calm && BOOTH_STORE=calm "$@" >want 2>>talk; }
+
+test "prep" 'whole booth-prep --threads 1 "$SHARED/photos/cat" "$SHARED/photos/can" && killed 1 booth-prep --threads 1 "$SHARED/photos/cat" "$SHARED/photos/can" && cmp want end'
+test "caption" 'whole booth-caption --text "{name}" "$(cat prepped)" && killed 0 booth-caption --text "{name}" "$(cat prepped)" && cmp want end'
+test "bucket" 'whole booth-bucket --flip "$(cat captions)" && killed 0 booth-bucket --flip "$(cat captions)" && cmp want end'
+test "encode-latents: what was encoded is known" '
+	booth bucket --square --resolution 128 --crop random:8 <captions >big 2>>talk &&
+	set -- booth-encode-latents --threads 1 --model "$SD1" "$(cat big)" && whole "$@" && killed 2 "$@" && cmp want end && grep -qE "encoded, [1-9][0-9]* known" said'
+test "encode-text" '
+	set -- booth-encode-text --threads 1 --model "$SD1" --max-tokens 225 "$(cat latents)" && whole "$@" && killed 1 "$@" && cmp want end'
+
+# learns TITLE OPTION...: killed between two saved states, often enough that it must have gone on from one
+learns() {
+	learns_title=$1; shift
+	test "train, $learns_title" "
+		set -- booth-train --threads 1 --model \"\$SD1\" --seed 5 --lr 1e-3 --save-every 3 $* \"\$(cat latents)\"
+		whole \"\$@\" && killed 3 \"\$@\" && cmp want end && says \"going on from step\" said"
+}
+learns "LoRA" --steps 25 --hold-out 1 --validate-every 4
+learns "LoRA, UNet and text encoder" --steps 15 --train unet,text --lora-target conv --lora-dropout .1
+learns "all weights, UNet and text encoder" --method full --steps 10 --train unet,text --accumulate 2 --ema .9
+test "train, asked to end: the step at hand is finished and saved" '
+	set -- booth-train --threads 1 --model "$SD1" --seed 6 --steps 50 --save-every 1000 "$(cat latents)"
+	whole "$@" && rm -rf shot && cp -r whole shot && export BOOTH_STORE=shot && for after in 0.3 0.6 1.2 2.4; do
+		timeout --preserve-status -s INT $after "$@" 2>said >end; code=$?
+		[ $code = 1 ] && break
+	done
+	cat said; [ $code = 1 ] && says "which are saved; the same command goes on from there" said && "$@" >end 2>said && says "going on from step" said && cmp want end'
+
+test "gen-class" '
+	set -- booth-gen-class --threads 1 --model "$SD1" --prompt "a dog" --count 4 --batch 1 --width 64 --height 64 --steps 4
+	whole "$@" && killed 1 "$@" && cmp want end'
+test "sample: the file is whole or not there" '
+	set -- booth-sample --threads 1 --model "$SD1" --prompt "a dog" --count 4 --batch 1 --width 64 --height 64 --steps 4 --out picture.png
+	whole "$@" && mv picture.png want.png && killed 1 "$@" && cmp want end && cmp want.png picture.png'
+test "convert: the file is whole or not there" '
+	booth-train --threads 1 --model "$SD1" --steps 1 "$(cat latents)" >lora 2>>talk
+	set -- booth-convert --to kohya --out out.safetensors "$(cat lora)"
+	whole "$@" && mv out.safetensors want.safetensors && killed 1 "$@" && cmp want end && cmp want.safetensors out.safetensors'
+
+cat >rex.booth <<END
+subject: rex
+	prep | caption --text "a photo of sks dog" | bucket --resolution 64 --flip | encode-latents --model "$SD1" --threads 1
+lora: subject
+	train --model "$SD1" --rank 4 --steps 15 --seed 3 --save-every 4 --threads 1
+\$(OUT)/lora.safetensors: lora
+	convert --to kohya
+END
+test "the runner, and with it its stages" '
+	set -- booth run rex.booth lora OUT=out
+	whole "$@" && killed 3 "$@" && cmp want end &&
+	BOOTH_STORE=calm booth run rex.booth OUT=calm-out && BOOTH_STORE=shot booth run rex.booth OUT=shot-out && cmp calm-out/lora.safetensors shot-out/lora.safetensors'
+finish
