@@ -71,7 +71,8 @@ int pool_place(struct pool *p, struct backend *b, struct err *e)
 	size_t at = 0;
 	void *memory;
 
-	qsort(p->entry, p->n, sizeof *p->entry, by_name);
+	if (p->n)
+		qsort(p->entry, p->n, sizeof *p->entry, by_name);
 	for (size_t i = 0; i < p->n; i++) {
 		p->entry[i].at = at;
 		at += entry_bytes(&p->entry[i]);
