@@ -29,13 +29,15 @@ struct call {                   /* one node to run */
 struct backend {
 	const char *name;               /* "cpu", "cuda" */
 	char device[128];               /* in words: "AMD EPYC, 2 threads, avx512" */
-	int    (*alloc)(struct backend *b, size_t bytes, void **dev, struct err *e);   /* 64-byte aligned; contents undefined */
+	/* 64-byte aligned; contents undefined */
+	int    (*alloc)(struct backend *b, size_t bytes, void **dev, struct err *e);
 	void   (*release)(struct backend *b, void *dev, size_t bytes);
 	int    (*put)(struct backend *b, void *dev, const void *host, size_t bytes, struct err *e);
 	int    (*get)(struct backend *b, void *host, const void *dev, size_t bytes, struct err *e);
 	/* Bytes that node x of g wants while it runs. */
 	size_t (*scratch)(struct backend *b, const struct graph *g, id x);
-	int    (*run)(struct backend *b, const struct call *c, struct err *e);         /* may return before it is done */
+	/* may return before it is done */
+	int    (*run)(struct backend *b, const struct call *c, struct err *e);
 	int    (*wait)(struct backend *b, struct err *e);
 	void   (*close)(struct backend *b);
 	void   *own;

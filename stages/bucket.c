@@ -305,7 +305,10 @@ static int check_crop(struct params *p, struct err *e)
 	return 0;
 }
 
-/* 256 as kohya's trainers have it; half the resolution for models of small pictures, but one step at least. */
+/*
+ * 256 as kohya's trainers have it; half the resolution for
+ * models of small pictures, but one step at least.
+ */
 static int64_t default_min(const struct bucket_rules *r)
 {
 	int64_t half = (r->w < r->h ? r->w : r->h) / 2;

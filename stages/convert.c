@@ -1,7 +1,7 @@
 /*
- * convert: trained weights into files that other programs load, and such files into one another. A whole
- * model becomes a diffusers folder or a single file in the original layout, a LoRA a file in one of three
- * dialects, or a part of the model that it is merged into.
+ * convert: trained weights into files that other programs load, and such files into one another. A
+ * whole model becomes a diffusers folder or a single file in the original layout, a LoRA a file in
+ * one of three dialects, or a part of the model that it is merged into.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 #include "common/base/text.h"
 #include "kernels/run/pipeline.h"
 #include "stages/shared/convert.h"
+#include "stages/shared/loras.h"
 
 static const char *const forms[] = { "diffusers", "single", "kohya", "peft", "diffusers-lora" };
 
@@ -81,19 +82,6 @@ static int check_model(const struct convert_options *o, int lora, struct err *e)
 	return 0;
 }
 
-static int check_weights(const struct convert_options *o, struct err *e)
-{
-	double value;
-
-	if (o->lora_weight.n > o->lora.n)
-		return fail(e, "--lora-weight is given %d times and --lora %d times; each weight belongs to the --lora at its place",
-			    o->lora_weight.n, o->lora.n);
-	for (int i = 0; i < o->lora_weight.n; i++)
-		if (text_float(o->lora_weight.at[i], &value) < 0)
-			return fail(e, "--lora-weight is '%s', a number is wanted", o->lora_weight.at[i]);
-	return 0;
-}
-
 /* Writing over what is read from would lose the user's model. */
 static int check_out(const struct convert_options *o, struct err *e)
 {
@@ -101,7 +89,8 @@ static int check_out(const struct convert_options *o, struct err *e)
 	struct stat a, b;
 
 	for (size_t i = 0; i < sizeof from / sizeof *from; i++)
-		if (from[i] && stat(o->out, &a) == 0 && stat(from[i], &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+		if (from[i] && stat(o->out, &a) == 0 && stat(from[i], &b) == 0 &&
+		    a.st_dev == b.st_dev && a.st_ino == b.st_ino)
 			return fail(e, "--out '%s' is '%s', which is read: give another name", o->out, from[i]);
 	return 0;
 }
@@ -115,9 +104,11 @@ static int check(struct job *j, struct err *e)
 		return fail(e, "--out is empty");
 	if (o->from_lora && table)
 		return fail(e, "--from-lora and a table exclude each other: both are the main input");
-	if (guess_form(o, lora && !o->merge, e) < 0 || check_weights(o, e) < 0 || check_out(o, e) < 0)
+	if (guess_form(o, lora && !o->merge, e) < 0 ||
+	    loras_check(&o->lora, &o->lora_weight, e) < 0 || check_out(o, e) < 0)
 		return -1;
-	return convert_writes_lora(convert_to_of_name(o->to)) ? check_lora(o, lora, e) : check_model(o, lora, e);
+	return convert_writes_lora(convert_to_of_name(o->to)) ? check_lora(o, lora, e) :
+		check_model(o, lora, e);
 }
 
 /* ---- the vocabulary ---- */
@@ -155,7 +146,8 @@ static int key(struct job *j, struct action *a, struct err *e)
 
 /* ---- the weights ---- */
 
-static int add_table(struct job *j, struct weights *w, const struct ref *table, float weight, struct err *e)
+static int add_table(struct job *j, struct weights *w, const struct ref *table, float weight,
+		     struct err *e)
 {
 	const struct convert_options *o = j->params;
 	size_t trained = w->n_trained, loras = w->n_lora;
@@ -182,32 +174,32 @@ static int add_weights(struct job *j, struct weights *w, struct err *e)
 {
 	const struct convert_options *o = j->params;
 	struct ref ref;
-	double weight;
 
 	if (j->in_ref.stage[0] && add_table(j, w, &j->in_ref, (float)o->weight, e) < 0)
 		return -1;
 	if (o->from_lora && weights_add_lora_file(w, o->from_lora, (float)o->weight, e) < 0)
 		return -1;
 	for (int i = 0; i < o->add.n; i++)
-		if (ref_parse(j->stores, o->add.at[i], &ref, e) < 0 || add_table(j, w, &ref, 1, e) < 0)
+		if (ref_parse(j->stores, o->add.at[i], &ref, e) < 0 ||
+		    add_table(j, w, &ref, 1, e) < 0)
 			return -1;
-	for (int i = 0; i < o->lora.n; i++) {
-		weight = 1;
-		if (i < o->lora_weight.n)
-			text_float(o->lora_weight.at[i], &weight);
-		if (add_lora(j, w, o->lora.at[i], (float)weight, e) < 0)
+	for (int i = 0; i < o->lora.n; i++)
+		if (add_lora(j, w, o->lora.at[i], loras_weight(&o->lora_weight, i), e) < 0)
 			return -1;
-	}
 	return 0;
 }
 
 /* ---- the run ---- */
 
-/* Parts of a model that is made from nothing have a configuration and no weights; that all are there is checked later. */
+/*
+ * Parts of a model that is made from nothing have a configuration
+ * and no weights; that all are there is checked later.
+ */
 static int open_model(struct checkpoint *m, const struct convert_options *o, struct err *e)
 {
 	struct checkpoint_options co = {
-		.ema = o->base_ema, .variant = o->variant, .config = o->config, .prediction = o->prediction, .configs_only = 1,
+		.ema = o->base_ema, .variant = o->variant, .config = o->config,
+		.prediction = o->prediction, .configs_only = 1,
 	};
 
 	if (checkpoint_open(m, o->model, &co, e) < 0)
@@ -304,7 +296,8 @@ int main(int argc, char **argv)
 		{ 0 }
 	};
 	const struct stage stage = {
-		.name = "convert", .version = 1, .input = INPUT_TABLE_OPTIONAL, .run = run, .check = check, .key = key, .still = still,
+		.name = "convert", .version = 1, .input = INPUT_TABLE_OPTIONAL, .run = run, .check = check,
+		.key = key, .still = still,
 		.about = "write trained weights as files that other programs load, or such files in another form",
 	};
 

@@ -1,7 +1,7 @@
 /*
- * encode-latents: each item's picture, resized and cropped as its bucket says, through the autoencoder's
- * encoder: moments (mean, logvar; column moments). Each item is an action of its own, so one replaced
- * picture of 10,000 is one encoding.
+ * encode-latents: each item's picture, resized and cropped as its bucket says, through the
+ * autoencoder's encoder: moments (mean, logvar; column moments). Each item is an action of its own,
+ * so one replaced picture of 10,000 is one encoding.
  */
 #include <math.h>
 #include <stdio.h>
@@ -26,7 +26,8 @@ struct work {                   /* what all items share */
 	struct table *out;
 	int64_t computed;
 	double sum, squares, count;     /* of the means that were computed */
-	int broken;             /* the model cannot be opened or has bad weights: no item can go on */
+	int broken;             /* the model cannot be opened or has
+				 * bad weights: no item can go on */
 };
 
 static int find_columns(struct columns *c, struct table *t, struct err *e)
@@ -35,7 +36,8 @@ static int find_columns(struct columns *c, struct table *t, struct err *e)
 
 	c->item = table_need(t, "item", who, e);
 	if (c->item < 0 || (c->image = table_need(t, "image", who, e)) < 0 ||
-	    (c->bucket = table_need(t, "bucket", who, e)) < 0 || (c->resized = table_need(t, "resized", who, e)) < 0 ||
+	    (c->bucket = table_need(t, "bucket", who, e)) < 0 ||
+	    (c->resized = table_need(t, "resized", who, e)) < 0 ||
 	    (c->crop = table_need(t, "crop", who, e)) < 0)
 		return -1;
 	c->flip = table_column(t, "flip");
@@ -43,7 +45,8 @@ static int find_columns(struct columns *c, struct table *t, struct err *e)
 	return 0;
 }
 
-static int two_numbers(const char *text, char between, int *a, int *b, const char *what, struct err *e)
+static int two_numbers(const char *text, char between, int *a, int *b, const char *what,
+		       struct err *e)
 {
 	char tail;
 	char format[] = "%d?%d%c";
@@ -54,7 +57,8 @@ static int two_numbers(const char *text, char between, int *a, int *b, const cha
 	return 0;
 }
 
-static int prepare(struct work *w, size_t row, const struct ref *image, struct image *im, struct err *e)
+static int prepare(struct work *w, size_t row, const struct ref *image, struct image *im,
+		   struct err *e)
 {
 	const struct columns *c = &w->c;
 	struct image_info info;
@@ -68,7 +72,8 @@ static int prepare(struct work *w, size_t row, const struct ref *image, struct i
 	if (store_need(w->j->stores, image, KIND_IMAGE, &b, e) < 0)
 		return -1;
 	if (image_decode(im, &info, b.at, b.len, e) == 0 && image_flatten(im, e) == 0)
-		ret = image_fit(im, rw, rh, x, y, bw, bh, !strcmp(table_get(w->out, row, c->flip), "1"), e);
+		ret = image_fit(im, rw, rh, x, y, bw, bh,
+				!strcmp(table_get(w->out, row, c->flip), "1"), e);
 	blob_release(&b);
 	return ret;
 }
@@ -83,7 +88,10 @@ static int check_finite(const struct tensor *t, struct err *e)
 	return 0;
 }
 
-/* What the latents' standard deviation would have to be multiplied by to be 1: a new model's scaling_factor. */
+/*
+ * What the latents' standard deviation would have to be
+ * multiplied by to be 1: a new model's scaling_factor.
+ */
 static void measure(struct work *w, const struct tensor *t)
 {
 	const float *v = t->at;
@@ -104,7 +112,8 @@ static void report(const struct work *w)
 		     (double)w->p.vae.scaling);
 }
 
-static int compute(struct work *w, size_t row, const struct ref *image, struct action *a, struct result *r, struct err *e)
+static int compute(struct work *w, size_t row, const struct ref *image, struct action *a,
+		   struct result *r, struct err *e)
 {
 	const struct encode_latents *p = w->j->params;
 	double start = clock_now();
@@ -133,7 +142,8 @@ out:
 	return ret;
 }
 
-static int item_key(struct work *w, size_t row, const struct ref *image, struct action *a, struct err *e)
+static int item_key(struct work *w, size_t row, const struct ref *image, struct action *a,
+		    struct err *e)
 {
 	static const char *const params[] = { "model", "vae", "weights", "dtype", NULL };
 
@@ -154,7 +164,8 @@ static int open_model(struct work *w, struct err *e)
 
 	if (w->p.b)
 		return 0;
-	w->broken = pipeline_open(&w->p, &(struct pipeline_options){ .model = p->model, .vae = p->vae,
+	w->broken = pipeline_open(&w->p,
+				  &(struct pipeline_options){ .model = p->model, .vae = p->vae,
 			.configs_only = p->weights.n > 0, .threads = w->j->threads }, e) < 0 ||
 		weights_add_tables(&w->p.weights, w->j->stores, &p->weights, e) < 0;
 	return w->broken ? -1 : 0;
@@ -168,7 +179,8 @@ static int one_item(struct work *w, size_t row, struct err *e)
 	char text[STAGE_NAME + 1 + OID_HEX];
 	int found = -1;
 
-	if (ref_parse(w->j->stores, table_get(w->out, row, w->c.image), &image, e) < 0 || item_key(w, row, &image, &a, e) < 0)
+	if (ref_parse(w->j->stores, table_get(w->out, row, w->c.image), &image, e) < 0 ||
+	    item_key(w, row, &image, &a, e) < 0)
 		goto out;
 	found = w->j->force ? 0 : store_find(w->j->stores, &a, &r, e);
 	if (found == 0)

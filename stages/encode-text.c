@@ -43,7 +43,8 @@ static int encode_rows(struct job *j, struct table *out, struct hidden *h, struc
 static int run(struct job *j, struct table *out, struct err *e)
 {
 	struct encode_text *p = j->params;
-	struct pipeline_options lo = { .model = p->model, .tokenizer = p->tokenizer, .threads = j->threads };
+	struct pipeline_options lo = { .model = p->model, .tokenizer = p->tokenizer,
+				       .threads = j->threads };
 	struct pipeline line = { 0 };
 	struct hidden h;
 	int ret = -1;

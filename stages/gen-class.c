@@ -1,6 +1,6 @@
 /*
- * gen-class: pictures of the class as the base model knows it, for prior preservation. Each is an action
- * of its own, so 300 after 200 are 100. The table has the columns of prep's.
+ * gen-class: pictures of the class as the base model knows it, for prior preservation. Each is an
+ * action of its own, so 300 after 200 are 100. The table has the columns of prep's.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,8 +89,10 @@ int main(int argc, char **argv)
 {
 	static const char *const params[] = { "model", "vae", "tokenizer", "clip-skip", "max-tokens", NULL };
 	struct gen_class p = {
-		.draw = { .weight = 1, .ema = 1, .clip_skip = 1, .max_tokens = 75, .params = params },
-		.prompt = { .steps = 30, .scale = 7.5 }, .negative = "", .concept = "", .count = 200,
+		.draw = { .weight = 1, .ema = 1, .clip_skip = 1, .max_tokens = 75,
+			  .params = params },
+		.prompt = { .steps = 30, .scale = 7.5 }, .negative = "", .concept = "",
+		.count = 200,
 	};
 	const struct opt opts[] = {
 		{ "model", OPT_PATH, &p.draw.model, "", "the base model: a diffusers folder or a single file", .required = 1 },
@@ -112,7 +114,8 @@ int main(int argc, char **argv)
 		{ 0 }
 	};
 	const struct stage stage = {
-		.name = "gen-class", .version = 1, .input = INPUT_NONE, .run = run, .check = check, .key = key,
+		.name = "gen-class", .version = 1, .input = INPUT_NONE, .run = run,
+		.check = check, .key = key,
 		.about = "draw pictures of a class with the base model, for prior preservation",
 	};
 

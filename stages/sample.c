@@ -1,7 +1,7 @@
 /*
- * sample: pictures from prompts, with a model as it is or with what 'train' made of it. Each picture is an
- * action of its own. --out writes the picture, a sheet of several, or a folder of them; what it wrote is
- * compared with the store before the stage says that nothing is to do.
+ * sample: pictures from prompts, with a model as it is or with what 'train' made of it. Each
+ * picture is an action of its own. --out writes the picture, a sheet of several, or a folder of
+ * them; what it wrote is compared with the store before the stage says that nothing is to do.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -121,7 +121,8 @@ static int lay_out(struct job *j, const struct table *t, struct sheet *s, struct
 		struct ref r;
 		int ret = -1;
 
-		if (ref_parse(j->stores, p->above.at[i], &r, e) == 0 && store_get_table(j->stores, &r, &above, e) == 0)
+		if (ref_parse(j->stores, p->above.at[i], &r, e) == 0 &&
+		    store_get_table(j->stores, &r, &above, e) == 0)
 			ret = sheet_add(s, j->stores, &above, e);
 		table_release(&above);
 		if (ret < 0)
@@ -134,7 +135,8 @@ static int lay_out(struct job *j, const struct table *t, struct sheet *s, struct
 }
 
 /* The sheet as an object: 1 *out is there, 0 it is not drawn yet (never if `draw`), -1. */
-static int sheet_object(struct job *j, const struct table *t, int draw, struct ref *out, struct err *e)
+static int sheet_object(struct job *j, const struct table *t, int draw, struct ref *out,
+			struct err *e)
 {
 	struct sheet s = { 0 };
 	struct action a = { 0 };
@@ -150,7 +152,8 @@ static int sheet_object(struct job *j, const struct table *t, int draw, struct r
 	if (found == 0 && draw) {
 		found = -1;
 		if (sheet_draw(&s, j->stores, &png, e) < 0 ||
-		    store_put(j->stores, j->stage->name, KIND_IMAGE, png.at, png.len, &r.out, e) < 0)
+		    store_put(j->stores, j->stage->name, KIND_IMAGE, png.at, png.len,
+			      &r.out, e) < 0)
 			goto out;
 		r.seconds = clock_now() - start;
 		found = store_record(j->stores, &a, &r, e) < 0 ? -1 : 1;
@@ -166,11 +169,13 @@ out:
 
 static char *file_of(const struct sample *p, const struct table *t, size_t row)
 {
-	return into_folder(p) ? path_join(p->out, table_get(t, row, table_column(t, "item"))) : xstrdup(p->out);
+	return into_folder(p) ? path_join(p->out, table_get(t, row, table_column(t, "item"))) :
+		xstrdup(p->out);
 }
 
 /* What --out has to hold for row `row`: 1, 0 not drawn yet, -1. */
-static int object_of(struct job *j, const struct table *t, size_t row, int draw, struct ref *out, struct err *e)
+static int object_of(struct job *j, const struct table *t, size_t row, int draw, struct ref *out,
+		     struct err *e)
 {
 	const struct sample *p = j->params;
 
@@ -193,7 +198,8 @@ static int write_all(struct job *j, struct table *t, struct err *e)
 
 	for (size_t i = 0; i < files(p, t); i++) {
 		char *path = file_of(p, t, i);
-		int ret = object_of(j, t, i, 1, &r, e) < 0 ? -1 : write_file(j->stores, path, &r, e);
+		int ret = object_of(j, t, i, 1, &r, e) < 0 ? -1 :
+			write_file(j->stores, path, &r, e);
 
 		free(path);
 		if (ret < 0)
@@ -221,7 +227,8 @@ static int files_are(struct job *j, const struct table *t, struct err *e)
 	for (size_t i = 0; i < files(p, t) && same == 1; i++) {
 		char *path = file_of(p, t, i);
 
-		same = column >= 0 && !strcmp(path, table_get(t, i, column)) ? object_of(j, t, i, 0, &r, e) : 0;
+		same = column >= 0 && !strcmp(path, table_get(t, i, column)) ?
+			object_of(j, t, i, 0, &r, e) : 0;
 		if (same == 1)
 			same = holds(path, &r);
 		free(path);
@@ -259,7 +266,8 @@ static void put_rows(struct table *out, const struct wish *w, size_t n)
 		table_set(out, row, table_column(out, "image"), ref_text(&w[i].image, text));
 		table_set(out, row, table_column(out, "prompt"), p->text);
 		table_set(out, row, table_column(out, "negative"), p->negative);
-		table_setf(out, row, table_column(out, "seed"), "%llu", (unsigned long long)(p->seed + (uint64_t)w[i].number));
+		table_setf(out, row, table_column(out, "seed"), "%llu",
+			   (unsigned long long)(p->seed + (uint64_t)w[i].number));
 		table_setf(out, row, table_column(out, "number"), "%lld", (long long)w[i].number);
 		table_setf(out, row, table_column(out, "steps"), "%lld", (long long)p->steps);
 		table_setf(out, row, table_column(out, "scale"), "%g", p->scale);
@@ -277,7 +285,8 @@ static struct wish *make_wishes(const struct sample *p, size_t *n)
 	*n = p->prompts.n * each;
 	w = xcalloc(*n, sizeof *w);
 	for (size_t i = 0; i < *n; i++) {
-		w[i] = (struct wish){ .prompt = &p->prompts.at[i / each], .number = (int64_t)(i % each) };
+		w[i] = (struct wish){ .prompt = &p->prompts.at[i / each],
+				      .number = (int64_t)(i % each) };
 		snprintf(w[i].item, sizeof w[i].item, "%02zu-%03zu.png", i / each, i % each);
 	}
 	return w;
@@ -305,8 +314,10 @@ int main(int argc, char **argv)
 	static const char *const params[] = { "model", "vae", "tokenizer", "lora", "lora-weight", "weight", "ema",
 		"clip-skip", "max-tokens", "eta", NULL };
 	struct sample p = {
-		.draw = { .weight = 1, .ema = 1, .clip_skip = 1, .max_tokens = 75, .params = params },
-		.otherwise = { .steps = 30, .scale = 7.5 }, .negative = "", .count = 1, .enlarge = 1,
+		.draw = { .weight = 1, .ema = 1, .clip_skip = 1, .max_tokens = 75,
+			  .params = params },
+		.otherwise = { .steps = 30, .scale = 7.5 }, .negative = "", .count = 1,
+		.enlarge = 1,
 	};
 	const struct opt opts[] = {
 		{ "model", OPT_PATH, &p.draw.model, "", "the base model: a diffusers folder or a single file", .required = 1 },

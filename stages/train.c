@@ -28,7 +28,8 @@ static int go(struct run *r, struct err *e)
 			return -1;
 		r->step++;
 		log_step(r, loss, norm, lr);
-		if (r->o->validate_every && r->step % r->o->validate_every == 0 && log_validate(r, e) < 0)
+		if (r->o->validate_every && r->step % r->o->validate_every == 0 &&
+		    log_validate(r, e) < 0)
 			return -1;
 		if (state_keep(r, e) < 0 || state_save(r, e) < 0)
 			return -1;
@@ -39,7 +40,10 @@ static int go(struct run *r, struct err *e)
 				    (long long)r->step, (long long)r->steps);
 	}
 	progress_end(&bar);
-	/* after the last state, so that a run that goes on from it has the log of one that never ended here */
+	/*
+	 * after the last state, so that a run that goes on
+	 * from it has the log of one that never ended here
+	 */
 	return log_has_validation(r) ? 0 : log_validate(r, e);
 }
 
@@ -60,11 +64,12 @@ static int prepare(struct run *r, struct err *e)
 {
 	struct train_options *o = r->o;
 	struct pipeline_options lo = { .model = o->model, .vae = o->vae, .tokenizer = o->tokenizer,
-				       .configs_only = o->from_config, .threads = r->j->threads };
+				       .configs_only = o->from_config || o->weights.n,
+				       .threads = r->j->threads };
 
 	if (pipeline_open(&r->line, &lo, e) < 0 ||
-	    weights_add_tables(&r->line.weights, r->j->stores, &o->weights, e) < 0 || method_read(r, e) < 0 ||
-	    items_read(r, e) < 0 || method_steps(r, e) < 0)
+	    weights_add_tables(&r->line.weights, r->j->stores, &o->weights, e) < 0 ||
+	    method_read(r, e) < 0 || items_read(r, e) < 0 || method_steps(r, e) < 0)
 		return -1;
 	if (noise_init(&r->noise, &r->line.noise, e) < 0)
 		return -1;
@@ -86,9 +91,11 @@ static int run(struct job *j, struct table *out, struct err *e)
 		fail(e, "only the plan was wanted");
 		goto out;
 	}
-	if (!is_vae(&r) && hidden_begin(&r.hidden, j->stores, &r.line, r.o->model, r.o->clip_skip, r.o->max_tokens, e) < 0)
+	if (!is_vae(&r) && hidden_begin(&r.hidden, j->stores, &r.line, r.o->model, r.o->clip_skip,
+					r.o->max_tokens, e) < 0)
 		goto out;
-	if (trainer_place(&r.t, e) < 0 || weights_fill(&r, e) < 0 || state_resume(&r, e) < 0 || go(&r, e) < 0)
+	if (trainer_place(&r.t, e) < 0 || weights_fill(&r, e) < 0 || state_resume(&r, e) < 0 ||
+	    go(&r, e) < 0)
 		goto out;
 	ret = state_result(&r, out, e);
 out:
@@ -99,10 +106,12 @@ out:
 int main(int argc, char **argv)
 {
 	struct train_options p = {
-		.method = "lora", .parts = "unet", .prior_weight = 1, .batch = 1, .accumulate = 1, .lr = 1e-4, .lr_text = -1,
-		.schedule = "constant", .warmup = "0", .decay = "0", .cycles = 1, .power = 1, .beta1 = .9, .beta2 = .999,
-		.eps = 1e-8, .weight_decay = 1e-2, .clip = 1, .separator = ",", .clip_skip = 1, .max_tokens = 75,
-		.rank = 16, .cover = "attention", .save_minutes = 10, .kl = 1e-6,
+		.method = "lora", .parts = "unet", .prior_weight = 1, .batch = 1, .accumulate = 1,
+		.lr = 1e-4, .lr_text = -1,
+		.schedule = "constant", .warmup = "0", .decay = "0", .cycles = 1, .power = 1, .beta1 = .9,
+		.beta2 = .999,
+		.eps = 1e-8, .weight_decay = 1e-2, .clip = 1, .separator = ",", .clip_skip = 1,
+		.max_tokens = 75, .rank = 16, .cover = "attention", .save_minutes = 10, .kl = 1e-6,
 	};
 	const struct opt opts[] = {
 		{ "model", OPT_PATH, &p.model, "", "base model: a diffusers folder or a single file", .required = 1 },
@@ -165,7 +174,8 @@ int main(int argc, char **argv)
 		{ 0 }
 	};
 	const struct stage stage = {
-		.name = "train", .version = TRAIN_VERSION, .input = INPUT_TABLE, .check = train_check, .run = run,
+		.name = "train", .version = TRAIN_VERSION, .input = INPUT_TABLE,
+		.check = train_check, .run = run,
 		.about = "fine-tune a model or a LoRA on encoded pictures",
 	};
 

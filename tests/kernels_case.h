@@ -74,7 +74,8 @@ static void case_linear_dx(struct graph *g, const int64_t *p)
 {
 	id dy = case_x(g, "dy", DIM(1, 1, p[0], p[2])), w = g_weight(g, "w", DIM(1, 1, p[2], p[1]), 1);
 
-	g_linear_dx(g, dy, w, p[4] ? case_x(g, "r", DIM(1, 1, p[0], p[1])) : NONE, DIM(1, 1, p[0], p[1]));
+	g_linear_dx(g, dy, w, p[4] ? case_x(g, "r", DIM(1, 1, p[0], p[1])) : NONE,
+		    DIM(1, 1, p[0], p[1]));
 }
 
 static void case_linear_dw(struct graph *g, const int64_t *p)
@@ -124,7 +125,8 @@ static void case_conv2d_dw(struct graph *g, const int64_t *p)
 	int64_t y[MAX_DIM];
 	id x = case_x(g, "x", p), db;
 
-	g_conv2d_dw(g, x, case_x(g, "dy", conv_dim(p, y)), DIM(p[4], p[5], p[6], p[3]), conv_of(p), &db);
+	g_conv2d_dw(g, x, case_x(g, "dy", conv_dim(p, y)), DIM(p[4], p[5], p[6], p[3]),
+		    conv_of(p), &db);
 }
 
 static void case_upsample(struct graph *g, const int64_t *p)

@@ -113,8 +113,9 @@ static void ref_sum_to(struct ref *r)
 static void ref_dropout(struct ref *r)
 {
 	const double *key = r->in[1].v;
-	struct rng s = { { (uint32_t)(int32_t)key[0], (uint32_t)(int32_t)key[1] }, r->n->at.dropout.tag,
-			 (uint32_t)(int32_t)key[3], (uint32_t)(int32_t)key[2] };
+	struct rng s = { { (uint32_t)(int32_t)key[0], (uint32_t)(int32_t)key[1] },
+			 r->n->at.dropout.tag, (uint32_t)(int32_t)key[3],
+			 (uint32_t)(int32_t)key[2] };
 
 	for (int64_t i = 0; i < ten_count(&r->in[0]); i++)
 		r->out[0].v[i] = rng_uniform(&s, (uint32_t)i) >= r->n->at.dropout.p
@@ -131,7 +132,8 @@ static void ref_upsample(struct ref *r)
 			for (int64_t j = 0; j < large->dim[2]; j++)
 				for (int64_t c = 0; c < large->dim[3]; c++) {
 					double *a = ten_at(large, n, i, j, c);
-					double *b = ten_at(small, n, i * small->dim[1] / large->dim[1],
+					double *b = ten_at(small, n,
+							   i * small->dim[1] / large->dim[1],
 							   j * small->dim[2] / large->dim[2], c);
 					if (dx)
 						*b += *a;
@@ -199,7 +201,8 @@ static void ref_timestep(struct ref *r)
 	for (int64_t n = 0; n < r->out[0].dim[0]; n++)
 		for (int64_t i = 0; i < half; i++) {
 			double f = exp(-log(r->n->at.timestep.max_period) * (double)i /
-				       ((double)half - r->n->at.timestep.freq_shift)), t = r->in[0].v[n];
+				       ((double)half - r->n->at.timestep.freq_shift)),
+				       t = r->in[0].v[n];
 			int flip = r->n->at.timestep.flip_sin_to_cos;
 			r->out[0].v[n * d + i] = flip ? cos(t * f) : sin(t * f);
 			r->out[0].v[n * d + half + i] = flip ? sin(t * f) : cos(t * f);

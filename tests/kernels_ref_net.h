@@ -64,7 +64,8 @@ static void ref_conv(struct ref *r)
 	enum op op = r->n->op;
 	const struct ten *x = op == OP_CONV2D_DX ? &r->out[0] : &r->in[0];
 	const struct ten *w = op == OP_CONV2D_DW ? &r->out[0] : &r->in[1];
-	const struct ten *y = op == OP_CONV2D ? &r->out[0] : op == OP_CONV2D_DX ? &r->in[0] : &r->in[1];
+	const struct ten *y = op == OP_CONV2D ? &r->out[0] :
+		op == OP_CONV2D_DX ? &r->in[0] : &r->in[1];
 	const struct ten *extra = op == OP_CONV2D ? &r->in[3] : &r->in[2];
 
 	for (int64_t n = 0; n < y->dim[0]; n++)
@@ -117,7 +118,8 @@ static void ref_norm(struct ref *r)
 		for (int64_t i = 0; i < s.rows * s.width; i++) {
 			int64_t c = from + i % s.width, at = i / s.width * s.c + c;
 			r->out[0].v[g / s.groups * s.rows * s.c + at] =
-				ref_act((x[at] - sum / count) * var * r->in[1].v[c] + r->in[2].v[c], act);
+				ref_act((x[at] - sum / count) * var * r->in[1].v[c] +
+					r->in[2].v[c], act);
 		}
 		if (r->out[1].v) {
 			r->out[1].v[2 * g] = sum / count;
@@ -220,8 +222,8 @@ static void ref_attention(struct ref *r)
 	int dx = r->n->op == OP_ATTENTION_DX;
 	const struct ten *q = &r->in[dx], *k = &r->in[1 + dx], *v = &r->in[2 + dx];
 	int64_t heads = r->n->at.attention.heads;
-	struct ref_head s = { q->dim[1] * q->dim[2], k->dim[1] * k->dim[2], q->dim[3], q->dim[3] / heads,
-			      r->n->at.attention.scale, NULL };
+	struct ref_head s = { q->dim[1] * q->dim[2], k->dim[1] * k->dim[2], q->dim[3],
+			      q->dim[3] / heads, r->n->at.attention.scale, NULL };
 
 	s.p = xcalloc((size_t)s.tk, sizeof *s.p);
 	for (int64_t w = 0; w < q->dim[0] * heads * s.tq; w++) {

@@ -23,10 +23,12 @@ static int test_passed, test_failed, test_skipped, test_bad, test_skip;
 	printf("# %s:%d: %s is %lld, not %lld\n", __FILE__, __LINE__, #x, x_, w_); test_bad = 1; } } while (0)
 #define CHECK_STR(x, want) do { const char *x_ = (x), *w_ = (want); if (strcmp(x_, w_)) { \
 	printf("# %s:%d: %s is '%s', not '%s'\n", __FILE__, __LINE__, #x, x_, w_); test_bad = 1; } } while (0)
-#define CHECK_NEAR(x, want, eps) do { double x_ = (x), w_ = (want); if (!(fabs(x_ - w_) <= (eps))) { \
+#define CHECK_NEAR(x, want, eps) do { double x_ = (x), w_ = (want); \
+	if (!(fabs(x_ - w_) <= (eps))) { \
 	printf("# %s:%d: %s is %.9g, not %.9g\n", __FILE__, __LINE__, #x, x_, w_); test_bad = 1; } } while (0)
 /* For calls that return < 0 with a struct err: prints the sentence. */
-#define CHECK_OK(x, e) do { if ((x) < 0) { printf("# %s:%d: %s: %s\n", __FILE__, __LINE__, #x, (e).text); test_bad = 1; } } while (0)
+#define CHECK_OK(x, e) do { if ((x) < 0) { \
+	printf("# %s:%d: %s: %s\n", __FILE__, __LINE__, #x, (e).text); test_bad = 1; } } while (0)
 #define SKIP(reason) do { printf("# skipped: %s\n", reason); test_skip = 1; return; } while (0)
 
 #define TEST(f) test_one(#f, f)

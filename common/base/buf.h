@@ -19,7 +19,8 @@ void buf_adds(struct buf *b, const char *s);
 void buf_addc(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_addv(struct buf *b, const char *fmt, va_list ap);
-char *buf_extend(struct buf *b, size_t len);    /* room for len bytes; counts them; contents undefined */
+/* room for len bytes; counts them; contents undefined */
+char *buf_extend(struct buf *b, size_t len);
 const char *buf_str(const struct buf *b);       /* never NULL; lives as long as the next change */
 char *buf_detach(struct buf *b);                /* the string becomes the caller's, b is empty */
 void buf_clear(struct buf *b);                  /* length 0, memory kept */

@@ -93,8 +93,8 @@ uint16_t bf16_of_f32(float f)
 }
 
 /*
- * Checkpoints are f16 as a rule, and there are a billion of them: where the CPU converts eight at a time, it is
- * asked to. Both ways give the same bits.
+ * Checkpoints are f16 as a rule, and there are a billion of them: where the CPU converts eight at a
+ * time, it is asked to. Both ways give the same bits.
  */
 #if defined(__x86_64__)
 __attribute__((target("avx,f16c"))) static int64_t halves_to_f32(float *out, const uint16_t *p, int64_t n)
@@ -102,7 +102,8 @@ __attribute__((target("avx,f16c"))) static int64_t halves_to_f32(float *out, con
 	int64_t i = 0;
 
 	for (; i + 8 <= n; i += 8)
-		_mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + i))));
+		_mm256_storeu_ps(out + i,
+				 _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + i))));
 	return i;
 }
 
@@ -111,7 +112,8 @@ __attribute__((target("avx,f16c"))) static int64_t halves_of_f32(uint16_t *out, 
 	int64_t i = 0;
 
 	for (; i + 8 <= n; i += 8)
-		_mm_storeu_si128((__m128i *)(out + i), _mm256_cvtps_ph(_mm256_loadu_ps(in + i), _MM_FROUND_TO_NEAREST_INT));
+		_mm_storeu_si128((__m128i *)(out + i), _mm256_cvtps_ph(_mm256_loadu_ps(in + i),
+								       _MM_FROUND_TO_NEAREST_INT));
 	return i;
 }
 
@@ -123,8 +125,17 @@ static int has_f16c(void)
 	return __builtin_cpu_supports("avx") && __get_cpuid(1, &a, &b, &c, &d) && (c >> 29 & 1);
 }
 #else
-static int64_t halves_to_f32(float *out, const uint16_t *p, int64_t n) { return (void)out, (void)p, n * 0; }
-static int64_t halves_of_f32(uint16_t *out, const float *in, int64_t n) { return (void)out, (void)in, n * 0; }
+
+static int64_t halves_to_f32(float *out, const uint16_t *p, int64_t n)
+{
+	return (void)out, (void)p, n * 0;
+}
+
+static int64_t halves_of_f32(uint16_t *out, const float *in, int64_t n)
+{
+	return (void)out, (void)in, n * 0;
+}
+
 static int has_f16c(void) { return 0; }
 #endif
 

@@ -36,16 +36,20 @@ int64_t file_tell(const struct file_new *f);                    /* bytes written
 int file_commit(struct file_new *f, struct err *e);
 void file_abort(struct file_new *f);                            /* NULL is fine */
 
-/* The errno that explains why a write of `want` bytes came out short: ENOSPC, EFBIG, or EIO if there is room. */
+/*
+ * The errno that explains why a write of `want` bytes came
+ * out short: ENOSPC, EFBIG, or EIO if there is room.
+ */
 int file_why_short(int fd, uint64_t want);
 
 /*
- * First thing in main: standard streams that the caller closed become ones on which reading and writing
- * fail. Otherwise the next file opened (a store) would take their place and get our output.
+ * First thing in main: standard streams that the caller closed become ones on which reading and
+ * writing fail. Otherwise the next file opened (a store) would take their place and get our output.
  */
 void files_guard_std(void);
 
-int make_folder(const char *path, struct err *e);               /* with its parents; there already is fine */
+/* with its parents; there already is fine */
+int make_folder(const char *path, struct err *e);
 int is_folder(const char *path);
 int is_file(const char *path);
 

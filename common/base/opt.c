@@ -203,7 +203,8 @@ static int check_item(const struct opt *row, const char *v, struct err *e)
 }
 
 /* One option at argv[*i]; *i is moved over its value. */
-static int parse_one(const struct opt *rows, int argc, char **argv, int *i, struct seen *seen, struct err *e)
+static int parse_one(const struct opt *rows, int argc, char **argv, int *i, struct seen *seen,
+		     struct err *e)
 {
 	char *word = argv[*i] + 2, *equals = strchr(word, '='), *value;
 	char *name = equals ? xstrndup(word, (size_t)(equals - word)) : xstrdup(word);

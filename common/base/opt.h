@@ -29,11 +29,14 @@ enum opt_type {
 	OPT_TEXT,       /* const char ** one line of UTF-8; NULL = not given */
 	OPT_CHOICE,     /* const char ** one of `choices`, words separated by blanks */
 	OPT_SIZE,       /* int64_t * bytes: 512M, 8G, 1.5G (powers of 1024) */
-	OPT_REF,        /* const char ** reference to a table, STAGE/HEX; enters the key by that name */
-	OPT_PATH,       /* const char ** file or folder outside the store; enters the key by its content */
+	OPT_REF,        /* const char ** reference to a table,
+			 * STAGE/HEX; enters the key by that name */
+	OPT_PATH,       /* const char ** file or folder outside the
+			 * store; enters the key by its content */
 	OPT_LIST,       /* struct opt_list * of texts; the option may be repeated */
 	OPT_REFS,       /* struct opt_list * of references; may be repeated */
-	OPT_PATHS,      /* struct opt_list * of files or folders outside the store; may be repeated */
+	OPT_PATHS,      /* struct opt_list * of files or folders
+			 * outside the store; may be repeated */
 };
 
 struct opt_list {
@@ -49,7 +52,8 @@ struct opt {
 	const char *help;       /* one sentence, lower case, no full stop */
 	double min, max;        /* equal = not limited */
 	const char *choices;    /* of OPT_CHOICE */
-	int quiet;              /* cannot change the result, stays out of the key: threads, device, memory */
+	int quiet;              /* cannot change the result, stays out
+				 * of the key: threads, device, memory */
 	int required;
 };
 

@@ -5,14 +5,19 @@
 
 #include "common/base/oid.h"
 
-struct rng rng_stream(uint64_t seed, const char *purpose, uint32_t step, uint32_t item)
+uint32_t rng_word(const char *name)
 {
 	struct oid o;
 
-	oid_of(&o, KIND_TEXT, purpose, strlen(purpose));
+	oid_of(&o, KIND_TEXT, name, strlen(name));
+	return (uint32_t)o.at[0] << 24 | (uint32_t)o.at[1] << 16 | (uint32_t)o.at[2] << 8 | o.at[3];
+}
+
+struct rng rng_stream(uint64_t seed, const char *purpose, uint32_t step, uint32_t item)
+{
 	return (struct rng){
 		.key = { (uint32_t)seed, (uint32_t)(seed >> 32) },
-		.purpose = (uint32_t)o.at[0] << 24 | (uint32_t)o.at[1] << 16 | (uint32_t)o.at[2] << 8 | o.at[3],
+		.purpose = rng_word(purpose),
 		.step = step,
 		.item = item,
 	};

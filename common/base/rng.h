@@ -13,10 +13,13 @@
 
 struct rng {                    /* one stream; a value, copy it freely */
 	uint32_t key[2];        /* seed, low word first */
-	uint32_t purpose;       /* first 32 bits of the hash of the purpose's name */
+	uint32_t purpose;       /* rng_word of its name */
 	uint32_t step;
 	uint32_t item;
 };
+
+/* The first 32 bits of a name's hash. */
+uint32_t rng_word(const char *name);
 
 /* The stream of (seed, purpose, step, item). `purpose` is a short English name such as "noise". */
 struct rng rng_stream(uint64_t seed, const char *purpose, uint32_t step, uint32_t item);
@@ -24,7 +27,10 @@ struct rng rng_stream(uint64_t seed, const char *purpose, uint32_t step, uint32_
 /* The 4 words at block `at` of the stream: counter = { at, item, step, purpose }. */
 void rng_block(const struct rng *r, uint32_t at, uint32_t out[4]);
 
-/* out[n] standard normals: words (a, b) of each pair -> Box-Muller, u = (a + .5) 2^-32 (in f64, result f32). */
+/*
+ * out[n] standard normals: words (a, b) of each pair ->
+ * Box-Muller, u = (a + .5) 2^-32 (in f64, result f32).
+ */
 void rng_normal(const struct rng *r, float *out, int64_t n);
 
 /* Uniform in [0, 1): 24 bits of word `at` of the stream. */

@@ -13,10 +13,15 @@ int text_int(const char *s, int64_t *out);
 int text_float(const char *s, double *out);             /* finite only */
 int text_size(const char *s, int64_t *out);             /* 512M, 8G, 1.5G; powers of 1024 */
 
-/* Length of the valid UTF-8 prefix (== len if all is valid). Surrogates and overlong forms are invalid. */
+/*
+ * Length of the valid UTF-8 prefix (== len if all is
+ * valid). Surrogates and overlong forms are invalid.
+ */
 size_t utf8_valid(const char *s, size_t len);
 
-/* Decode one code point at s (len > 0): its bytes, 1..4; *out = U+FFFD and 1 for an invalid byte. */
+/*
+ * Decode one code point at s (len > 0): its bytes, 1..4; *out = U+FFFD and 1 for an invalid byte.
+ */
 int utf8_next(const char *s, size_t len, uint32_t *out);
 void utf8_put(struct buf *b, uint32_t code);
 

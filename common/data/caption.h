@@ -2,7 +2,8 @@
  * What becomes of a caption at a training step, as kohya's process_caption does it, but as a
  * function of (seed, step, item): prefix and suffix, dropout, wildcards {a|b}, keep-tokens and its
  * separator, token warm-up, tag dropout, shuffle, secondary separator. Because it is a function,
- * the set of captions that a training will use is known beforehand (encode-text encodes just those).
+ * the set of captions that a training will use is known beforehand (encode-text encodes just
+ * those).
  */
 #ifndef DATA_CAPTION_H
 #define DATA_CAPTION_H
@@ -28,8 +29,8 @@ struct caption_rules {          /* zeroed with separator "," = the caption uncha
 typedef double caption_draw(void *state);
 
 /*
- * Append the processed caption to `out`. Draws are taken in kohya's order (reference/kohya.md 2.4 and
- * golden/make/table_captions.py), so a recorded sequence of draws reproduces its tables.
+ * Append the processed caption to `out`. Draws are taken in kohya's order (reference/kohya.md 2.4
+ * and golden/make/table_captions.py), so a recorded sequence of draws reproduces its tables.
  */
 void caption_apply(struct buf *out, const struct caption_rules *r, const char *caption,
 		   int64_t step, int64_t epoch, caption_draw *draw, void *state);

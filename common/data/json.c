@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* jansson's names for two types are also names of ours; they are renamed while its header is read. */
+/*
+ * jansson's names for two types are also names of ours; they are renamed while its header is read.
+ */
 #define json_type jansson_type
 #define JSON_NULL JANSSON_NULL
 #define JSON_OBJECT JANSSON_OBJECT

@@ -15,11 +15,13 @@
 
 struct json;    /* a value; the one returned by json_parse is also the document */
 
-enum json_type { JSON_NONE, JSON_NULL, JSON_BOOL, JSON_INT, JSON_FLOAT, JSON_TEXT, JSON_LIST, JSON_OBJECT };
+enum json_type { JSON_NONE, JSON_NULL, JSON_BOOL, JSON_INT, JSON_FLOAT, JSON_TEXT, JSON_LIST,
+		 JSON_OBJECT };
 
 /* -1: the sentence names `what` with line and column. Release with json_free. */
 int json_parse(struct json **out, const char *at, size_t len, const char *what, struct err *e);
-int json_read(struct json **out, const char *path, struct err *e);      /* a file of at most 1 GiB */
+/* a file of at most 1 GiB */
+int json_read(struct json **out, const char *path, struct err *e);
 void json_free(struct json *doc);
 
 enum json_type json_type(const struct json *v);

@@ -9,7 +9,8 @@
 #include "common/data/pickle_zip.h"
 
 #define DEPTH_LIMIT 32
-#define STEP_LIMIT 4000000              /* nodes visited; a hostile tree shares branches without end */
+/* nodes visited; a hostile tree shares branches without end */
+#define STEP_LIMIT 4000000
 
 /* ---- from the tree of values to the flat list ---- */
 
@@ -237,7 +238,10 @@ static int read_raw(struct unpickler *u, struct pickle_storage **order,
 	return 0;
 }
 
-/* magic, protocol, what the machine was, the object, the storages' keys: five pickles; then the storages. */
+/*
+ * magic, protocol, what the machine was, the object, the
+ * storages' keys: five pickles; then the storages.
+ */
 static int read_legacy(const struct map *map, struct unpickler *u, struct pickle_value **root,
 		       struct err *e)
 {

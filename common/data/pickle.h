@@ -18,7 +18,8 @@
 
 struct pickle {
 	struct map map;
-	struct named *at;       /* in the file's order; contiguous tensors borrow from the map, others own */
+	struct named *at;       /* in the file's order; contiguous tensors
+				 * borrow from the map, others own */
 	size_t n;
 };
 

@@ -23,7 +23,8 @@ enum pickle_kind {
 };
 
 enum pickle_builder {           /* what REDUCE of a global makes */
-	PB_OPAQUE, PB_DICT, PB_SET, PB_TUPLE, PB_TENSOR, PB_TENSOR_OLD, PB_PARAMETER, PB_FROM_TYPE, PB_STORAGE_TYPE
+	PB_OPAQUE, PB_DICT, PB_SET, PB_TUPLE, PB_TENSOR, PB_TENSOR_OLD, PB_PARAMETER, PB_FROM_TYPE,
+	PB_STORAGE_TYPE
 };
 
 struct pickle_text { const char *at; size_t len; };
@@ -33,7 +34,8 @@ struct pickle_value {
 	union {
 		int64_t i;
 		double f;
-		struct pickle_text text;        /* PV_TEXT, PV_BYTES, and the module of PV_GLOBAL's sentence */
+		struct pickle_text text;        /* PV_TEXT, PV_BYTES, and the module of
+						 * PV_GLOBAL's sentence */
 		struct {                        /* PV_DICT: key, value, key, value, ... */
 			struct pickle_value **item;
 			size_t n, cap;
@@ -43,7 +45,8 @@ struct pickle_value {
 		struct pickle_tensor {
 			size_t storage;
 			int rank;
-			int64_t offset, side[TENSOR_RANK], stride[TENSOR_RANK];         /* elements */
+			/* elements */
+			int64_t offset, side[TENSOR_RANK], stride[TENSOR_RANK];
 		} *tensor;
 	};
 };
@@ -81,7 +84,8 @@ int pickle_global(struct pickle_value *v, const char *path, struct pickle_text m
 
 /* Memory that ends with the unpickler; zeroed. */
 void *pickle_alloc(struct unpickler *u, size_t n, size_t size);
-int pickle_add(struct unpickler *u, struct pickle_value *to, struct pickle_value *item, struct err *e);
+int pickle_add(struct unpickler *u, struct pickle_value *to, struct pickle_value *item,
+	       struct err *e);
 
 /* A checkpoint of 2,500 weights with optimizer state makes some 200,000 values. */
 #define PICKLE_LIMIT ((size_t)1 << 22)
@@ -102,9 +106,10 @@ int pickle_pop(struct unpickler *u, struct pickle_value **out, struct err *e);
 int pickle_mark(struct unpickler *u, size_t *from, struct err *e);
 
 /* pickle_build.c: what REDUCE and BINPERSID make. */
-int pickle_reduce(struct unpickler *u, const struct pickle_value *f, const struct pickle_value *args,
-		  struct pickle_value *out, struct err *e);
-int pickle_persistent(struct unpickler *u, const struct pickle_value *id, struct pickle_value *out, struct err *e);
+int pickle_reduce(struct unpickler *u, const struct pickle_value *f,
+		  const struct pickle_value *args, struct pickle_value *out, struct err *e);
+int pickle_persistent(struct unpickler *u, const struct pickle_value *id, struct pickle_value *out,
+		      struct err *e);
 int pickle_damaged(const struct unpickler *u, struct err *e, const char *what);
 
 #endif

@@ -51,7 +51,10 @@ static int find_directory(const struct pickle_zip *z, struct directory *d, struc
 	return 0;
 }
 
-/* The extra field of zip64: those of size, stored size, offset that did not fit into 32 bits, in this order. */
+/*
+ * The extra field of zip64: those of size, stored size,
+ * offset that did not fit into 32 bits, in this order.
+ */
 static int read_extra(const unsigned char *p, size_t len, uint64_t field[3])
 {
 	while (len >= 4) {

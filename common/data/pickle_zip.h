@@ -23,9 +23,10 @@ struct pickle_zip {
 	size_t n;
 };
 
-int pickle_zip_open(struct pickle_zip *z, const unsigned char *at, size_t len, const char *path, struct err *e);
+int pickle_zip_open(struct pickle_zip *z, const unsigned char *at, size_t len, const char *path,
+		    struct err *e);
 void pickle_zip_close(struct pickle_zip *z);
-int pickle_zip_find(const struct pickle_zip *z, const char *name, size_t name_len, const unsigned char **at,
-		    size_t *len, struct err *e);
+int pickle_zip_find(const struct pickle_zip *z, const char *name, size_t name_len,
+		    const unsigned char **at, size_t *len, struct err *e);
 
 #endif

@@ -259,7 +259,8 @@ static int reduce(struct image *im, int n, struct err *e)
 				 factor = (uint32_t)(4294967296.0f / (256u * (bw * bh)));
 
 			for (int k = 0; k < bw * bh; k++)
-				sum += im->at[((size_t)(y * n + k / bw) * im->w + x * n + k % bw) * c + i % c];
+				sum += im->at[((size_t)(y * n + k / bw) * im->w + x * n + k % bw) *
+					      c + i % c];
 			to.at[(size_t)y * to.w * c + i] = sum * factor >> 24;
 		}
 	image_release(im);

@@ -24,8 +24,9 @@ struct safetensors {
 
 int safetensors_open(struct safetensors *s, const char *path, struct err *e);
 void safetensors_close(struct safetensors *s);
-const struct tensor *safetensors_find(const struct safetensors *s, const char *name);  /* or NULL */
-const char *safetensors_meta(const struct safetensors *s, const char *key);             /* or NULL */
+/* or NULL */
+const struct tensor *safetensors_find(const struct safetensors *s, const char *name);
+const char *safetensors_meta(const struct safetensors *s, const char *key);
 
 /*
  * Write a file in one step (file_begin .. file_commit). Tensors are laid out as the format's own

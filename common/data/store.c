@@ -99,7 +99,8 @@ int stores_list(struct stores *s, struct names *out, struct err *e)
 	for (size_t i = 0; i < all.n; i++) {
 		char *path = xasprintf("%s/%s/data.mdb", s->root, all.at[i]);
 
-		if (stage_name_valid(all.at[i], strlen(all.at[i])) && strcmp(all.at[i], STAT_STAGE) && is_file(path))
+		if (stage_name_valid(all.at[i], strlen(all.at[i])) &&
+		    strcmp(all.at[i], STAT_STAGE) && is_file(path))
 			names_add(out, all.at[i]);
 		free(path);
 	}
@@ -243,7 +244,8 @@ static int write_now(struct shelf *f, const struct oid *id, const struct packed 
 	return env_write(f->env, &c, 1, e);
 }
 
-static int write_later(struct stores *s, struct shelf *f, const struct oid *id, struct packed *p, struct err *e)
+static int write_later(struct stores *s, struct shelf *f, const struct oid *id, struct packed *p,
+		       struct err *e)
 {
 	int ret = 0;
 
@@ -261,8 +263,8 @@ static int write_later(struct stores *s, struct shelf *f, const struct oid *id, 
 }
 
 /* An object in two pieces (a tensor's head and its values), so that big values are not copied. */
-static int put_pieces(struct stores *s, const char *stage, enum kind kind, const void *a, size_t a_len,
-		      const void *b, size_t b_len, struct ref *out, struct err *e)
+static int put_pieces(struct stores *s, const char *stage, enum kind kind, const void *a,
+		      size_t a_len, const void *b, size_t b_len, struct ref *out, struct err *e)
 {
 	struct oid_state *hash = oid_start(kind);
 	struct ref r = { 0 };
@@ -280,7 +282,8 @@ static int put_pieces(struct stores *s, const char *stage, enum kind kind, const
 		if (ret == 0 && shelf_find(s, stage, 1, &f, e) < 0)
 			ret = -1;
 		else if (ret == 0)
-			ret = packed_size(&p) < LARGE ? write_later(s, f, &r.id, &p, e) : write_now(f, &r.id, &p, e);
+			ret = packed_size(&p) < LARGE ? write_later(s, f, &r.id, &p, e) :
+				write_now(f, &r.id, &p, e);
 		packed_release(&p);
 	}
 	if (ret < 0)
@@ -304,18 +307,21 @@ int store_put(struct stores *s, const char *stage, enum kind kind, const void *a
 	return put_pieces(s, stage, kind, at, head, (const char *)at + head, len - head, out, e);
 }
 
-int store_put_tensor(struct stores *s, const char *stage, const struct tensor *t, struct ref *out, struct err *e)
+int store_put_tensor(struct stores *s, const char *stage, const struct tensor *t, struct ref *out,
+		     struct err *e)
 {
 	struct buf head = { 0 };
 	int ret;
 
 	tensor_pack_head(&head, t);
-	ret = put_pieces(s, stage, KIND_TENSOR, head.at, head.len, t->at, (size_t)tensor_bytes(t), out, e);
+	ret = put_pieces(s, stage, KIND_TENSOR, head.at, head.len, t->at,
+			 (size_t)tensor_bytes(t), out, e);
 	buf_release(&head);
 	return ret;
 }
 
-int store_put_table(struct stores *s, const char *stage, const struct table *t, struct ref *out, struct err *e)
+int store_put_table(struct stores *s, const char *stage, const struct table *t, struct ref *out,
+		    struct err *e)
 {
 	struct buf b = { 0 };
 	int ret = table_check(t, e);

@@ -51,31 +51,43 @@ struct blob {
 };
 void blob_release(struct blob *b);
 
-/* Write an object (below 1 GiB); it is on disk after stores_flush or the next action. *out names it. */
+/*
+ * Write an object (below 1 GiB); it is on disk after
+ * stores_flush or the next action. *out names it.
+ */
 int store_put(struct stores *s, const char *stage, enum kind kind, const void *at, size_t len,
 	      struct ref *out, struct err *e);
-int store_put_tensor(struct stores *s, const char *stage, const struct tensor *t, struct ref *out, struct err *e);
-int store_put_table(struct stores *s, const char *stage, const struct table *t, struct ref *out, struct err *e);
+int store_put_tensor(struct stores *s, const char *stage, const struct tensor *t, struct ref *out,
+		     struct err *e);
+int store_put_table(struct stores *s, const char *stage, const struct table *t, struct ref *out,
+		    struct err *e);
 int stores_flush(struct stores *s, struct err *e);
 
 int store_has(struct stores *s, const struct ref *r, struct err *e);
-/* A copy; its hash is checked against the name (a damaged object is a failure that says so). 1, 0, -1. */
+/*
+ * A copy; its hash is checked against the name (a damaged
+ * object is a failure that says so). 1, 0, -1.
+ */
 int store_get(struct stores *s, const struct ref *r, struct blob *out, struct err *e);
 /* As store_get, but absence is a failure, and the kind must be the one wanted. 0, -1. */
-int store_need(struct stores *s, const struct ref *r, enum kind kind, struct blob *out, struct err *e);
+int store_need(struct stores *s, const struct ref *r, enum kind kind, struct blob *out,
+	       struct err *e);
 int store_get_table(struct stores *s, const struct ref *r, struct table *out, struct err *e);
-int store_get_tensor(struct stores *s, const struct ref *r, struct tensor *out, struct err *e);  /* owns its values */
+/* owns its values */
+int store_get_tensor(struct stores *s, const struct ref *r, struct tensor *out, struct err *e);
 
 /*
- * Look at a raw object (weights) in place. Good until store_unpin, which must come soon: while it is
- * held, pages freed by writers cannot be used again and the file grows. Never across a training step.
+ * Look at a raw object (weights) in place. Good until store_unpin, which must come soon: while it
+ * is held, pages freed by writers cannot be used again and the file grows. Never across a training
+ * step.
  */
 struct pin {
 	const unsigned char *at;        /* 16-byte aligned */
 	size_t len;
 	void *hold;
 };
-int store_pin(struct stores *s, const struct ref *r, struct pin *p, struct err *e);     /* 1, 0, -1; the hash is checked */
+/* 1, 0, -1; the hash is checked */
+int store_pin(struct stores *s, const struct ref *r, struct pin *p, struct err *e);
 void store_unpin(struct pin *p);
 
 const char *kind_name(enum kind kind);          /* "text", "image", "tensor", "table", "file" */
@@ -94,21 +106,25 @@ int ref_parse(struct stores *s, const char *text, struct ref *out, struct err *e
  *	stage encode-latents 4
  *	item
  *	param resolution 512
- *	input image 1f0c9a52...          (content only: the object's id, never its stage's store or a path)
+ *	input image 1f0c9a52...          (content only: the object's id, no stage, no path)
  */
 struct action {
 	char stage[STAGE_NAME];
 	struct buf text;
 };
-void action_begin(struct action *a, const char *stage, int version, const char *level);  /* "stage", "item" or "state" */
-void action_param(struct action *a, const char *name, const char *value);       /* BUG if value holds a line end */
-void action_paramf(struct action *a, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* "stage", "item" or "state" */
+void action_begin(struct action *a, const char *stage, int version, const char *level);
+/* BUG if value holds a line end */
+void action_param(struct action *a, const char *name, const char *value);
+void action_paramf(struct action *a, const char *name, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 void action_input(struct action *a, const char *name, const struct oid *id);
 void action_release(struct action *a);
 void action_key(const struct action *a, struct oid *out);
 
 struct result {
-	struct ref out;         /* what came out (its stage is the action's unless it says otherwise) */
+	struct ref out;         /* what came out (its stage is the
+				 * action's unless it says otherwise) */
 	struct buf note;        /* free text: small numbers of the item, e.g. "verdict=fixed" lines */
 	double seconds;         /* the work took */
 	int64_t time;           /* Unix seconds when it was recorded */
@@ -116,25 +132,31 @@ struct result {
 };
 void result_release(struct result *r);
 
-/* 1 found (and the object it names exists), 0 absent, -1 failed. `out` may be NULL; else it is overwritten, {0} if absent. */
+/*
+ * 1 found (and the object it names exists), 0 absent, -1 failed.
+ * `out` may be NULL; else it is overwritten, {0} if absent.
+ */
 int store_find(struct stores *s, const struct action *a, struct result *out, struct err *e);
 /* Commits everything put before it, then the action. out->time and host are filled in. */
 int store_record(struct stores *s, const struct action *a, struct result *r, struct err *e);
 
 /*
  * As store_record, but written together with others, at the latest with the next store_record,
- * stores_flush or stores_close, or a call like this one a second later. For items so cheap that waiting for the
- * disk would cost more than they do; killed before that, they are done again.
+ * stores_flush or stores_close, or a call like this one a second later. For items so cheap that
+ * waiting for the disk would cost more than they do; killed before that, they are done again.
  */
 int store_record_later(struct stores *s, const struct action *a, struct result *r, struct err *e);
 
 /* Every action of a stage's store, oldest first: for why, log, status, gc. callback != 0 stops. */
-typedef int action_visit(void *data, const struct oid *key, const char *text, const struct result *r);
-int store_actions(struct stores *s, const char *stage, action_visit *visit, void *data, struct err *e);
+typedef int action_visit(void *data, const struct oid *key, const char *text,
+			 const struct result *r);
+int store_actions(struct stores *s, const char *stage, action_visit *visit, void *data,
+		  struct err *e);
 
 /* Every object: for ls, check, gc. `size` is as stored. */
 typedef int object_visit(void *data, const struct ref *r, enum kind kind, size_t size);
-int store_objects(struct stores *s, const char *stage, object_visit *visit, void *data, struct err *e);
+int store_objects(struct stores *s, const char *stage, object_visit *visit, void *data,
+		  struct err *e);
 int store_delete(struct stores *s, const struct ref *r, struct err *e);
 int store_delete_action(struct stores *s, const char *stage, const struct oid *key, struct err *e);
 

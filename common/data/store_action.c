@@ -72,14 +72,15 @@ void result_release(struct result *r)
 /* ---- the record ---- */
 
 /*
- * A record as stored: the fixed part, then stage, host, note and text. Numbers are in this machine's
- * order; stores do not travel between machines of different order.
+ * A record as stored: the fixed part, then stage, host, note and text. Numbers are in this
+ * machine's order; stores do not travel between machines of different order.
  */
 struct fixed {
 	uint32_t stage, host, note, text;       /* lengths */
 	struct oid id;
 	double seconds;
-	int64_t time;                           /* nanoseconds since 1970, to keep the order of quick ones */
+	int64_t time;                           /* nanoseconds since 1970, to keep the
+						 * order of quick ones */
 };
 
 static void encode(struct buf *b, const struct action *a, const struct result *r, int64_t ns)
@@ -98,7 +99,8 @@ static void encode(struct buf *b, const struct action *a, const struct result *r
 }
 
 /* `text` may be NULL. */
-static int decode(struct result *r, struct buf *text, int64_t *ns, const void *at, size_t len, struct err *e)
+static int decode(struct result *r, struct buf *text, int64_t *ns, const void *at, size_t len,
+		  struct err *e)
 {
 	const char *p = at;
 	struct fixed f;
@@ -138,14 +140,16 @@ static int decode_found(void *data, const void *at, size_t len, struct err *e)
 	return decode(data, NULL, NULL, at, len, e);
 }
 
-static int find_waiting(struct stores *s, struct shelf *f, const struct oid *key, struct result *r, struct err *e)
+static int find_waiting(struct stores *s, struct shelf *f, const struct oid *key, struct result *r,
+			struct err *e)
 {
 	int found = 0;
 
 	pthread_mutex_lock(&s->lock);
 	for (size_t i = f->actions; i-- > 0 && !found; )
 		if (oid_equal(&f->action[i].key, key))
-			found = decode(r, NULL, NULL, f->action[i].record.at, f->action[i].record.len, e) < 0 ? -1 : 1;
+			found = decode(r, NULL, NULL, f->action[i].record.at,
+				       f->action[i].record.len, e) < 0 ? -1 : 1;
 	pthread_mutex_unlock(&s->lock);
 	return found;
 }
@@ -185,7 +189,8 @@ static int64_t now_ns(void)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static int record(struct stores *s, const struct action *a, struct result *r, int later, struct err *e)
+static int record(struct stores *s, const struct action *a, struct result *r, int later,
+		  struct err *e)
 {
 	struct waiting_action w = { 0 };
 	struct shelf *f;
@@ -237,7 +242,8 @@ struct listing {
 	size_t n, cap;
 };
 
-static int list_one(void *data, const void *key, size_t key_len, const void *at, size_t len, struct err *e)
+static int list_one(void *data, const void *key, size_t key_len, const void *at, size_t len,
+		    struct err *e)
 {
 	struct listing *l = data;
 	struct entry *new;
@@ -260,7 +266,8 @@ static int compare_time(const void *a, const void *b)
 	return oid_compare(&x->key, &y->key);
 }
 
-int store_actions(struct stores *s, const char *stage, action_visit *visit, void *data, struct err *e)
+int store_actions(struct stores *s, const char *stage, action_visit *visit, void *data,
+		  struct err *e)
 {
 	struct listing l = { 0 };
 	struct shelf *f;

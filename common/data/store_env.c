@@ -15,7 +15,7 @@
 #define MAP_USUAL ((size_t)16 << 30)    /* address space only; halved where a limit refuses it */
 #define MAP_LEAST ((size_t)1 << 20)
 #define HELD_WAITS 300                   /* times 10 ms */
-#define PAGES_AHEAD 256                 /* more than one transaction takes in vain at the end of the file */
+#define PAGES_AHEAD 256                 /* above what a transaction takes in vain at the end */
 
 struct env {
 	MDB_env *mdb;
@@ -26,7 +26,8 @@ struct env {
 	int held;                       /* atomic; read transactions that outlive a call */
 	size_t page;
 	pid_t pid;
-	pthread_rwlock_t map;           /* read: a transaction is open; write: the map is replaced */
+	pthread_rwlock_t map;           /* read: a transaction is open;
+					 * write: the map is replaced */
 };
 
 static const char *const table_name[ENV__TABLES] = { "objects", "actions", "meta" };
@@ -61,7 +62,8 @@ static int fail_mdb(struct err *e, const char *folder, const char *doing, int rc
 
 /*
  * A file that was cut short would end the process with SIGBUS at the first look behind its end.
- * env_write keeps the file as long as its pages (make_room), so that a shorter one is a damaged one.
+ * env_write keeps the file as long as its pages (make_room), so that a shorter one is a damaged
+ * one.
  */
 static int check_length(struct env *env, struct err *e)
 {
@@ -102,7 +104,9 @@ static int try_open(struct env *env, size_t map, unsigned flags)
 	return rc;
 }
 
-/* With less address space where it is limited, and for reading only where writing is not allowed. */
+/*
+ * With less address space where it is limited, and for reading only where writing is not allowed.
+ */
 static int open_somehow(struct env *env, size_t map, struct err *e)
 {
 	int rc = try_open(env, map, 0);
@@ -164,7 +168,9 @@ static int find_tables(struct env *env, int format, MDB_txn *txn, unsigned flags
 	return 1;
 }
 
-/* In one transaction: the tables exist and carry our format. 1, 0 (read-only and not made yet), -1. */
+/*
+ * In one transaction: the tables exist and carry our format. 1, 0 (read-only and not made yet), -1.
+ */
 static int open_tables(struct env *env, int format, int make, struct err *e)
 {
 	MDB_txn *txn;
@@ -187,7 +193,10 @@ static int open_tables(struct env *env, int format, int make, struct err *e)
 	return rc ? fail_mdb(e, env->folder, "write to", rc) : 1;
 }
 
-/* The first transaction makes the tables, so where there was one and they are not found, something is broken. */
+/*
+ * The first transaction makes the tables, so where there
+ * was one and they are not found, something is broken.
+ */
 static int was_written(struct env *env)
 {
 	MDB_envinfo info;
@@ -195,7 +204,10 @@ static int was_written(struct env *env)
 	return mdb_env_info(env->mdb, &info) == 0 && info.me_last_txnid > 0;
 }
 
-/* Somebody else may have made them since we looked. To go on writing into a broken tree would end in chaos. */
+/*
+ * Somebody else may have made them since we looked. To go
+ * on writing into a broken tree would end in chaos.
+ */
 static int find_again(struct env *env, int format, struct err *e)
 {
 	int found = open_tables(env, format, 0, e);
@@ -213,7 +225,8 @@ static size_t first_map(const char *data, size_t map)
 	return (size + MAP_LEAST - 1) / MAP_LEAST * MAP_LEAST;
 }
 
-int env_open(struct env **out, const char *folder, int format, int create, size_t map, struct err *e)
+int env_open(struct env **out, const char *folder, int format, int create, size_t map,
+	     struct err *e)
 {
 	char *data = path_join(folder, "data.mdb");
 	struct env *env = NULL;

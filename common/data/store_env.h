@@ -21,7 +21,8 @@ struct env;
  * `map` is the size of the map to begin with (0: the usual one); tests use small ones.
  * 1 opened, 0 there is none and `create` is 0, -1.
  */
-int env_open(struct env **out, const char *folder, int format, int create, size_t map, struct err *e);
+int env_open(struct env **out, const char *folder, int format, int create, size_t map,
+	     struct err *e);
 void env_close(struct env *env);                /* NULL is fine; BUG if something is held */
 const char *env_folder(const struct env *env);
 size_t env_map_size(struct env *env);
@@ -43,7 +44,8 @@ int env_hold(struct env *env, enum env_table table, const void *key, size_t key_
 void env_drop(struct env_held *h);
 
 /* Every pair with key >= from (from_len 0: all), in order. != 0 stops; < 0 is passed on. */
-typedef int env_pair(void *data, const void *key, size_t key_len, const void *at, size_t len, struct err *e);
+typedef int env_pair(void *data, const void *key, size_t key_len, const void *at, size_t len,
+		     struct err *e);
 int env_visit(struct env *env, enum env_table table, const void *from, size_t from_len,
 	      env_pair *use, void *data, struct err *e);
 

@@ -49,7 +49,8 @@ static int unpack_into(void *data, const void *at, size_t len, struct err *e)
 }
 
 /* An object that waits, unpacked: 1, 0, -1. */
-static int get_waiting(struct stores *s, struct shelf *f, const struct oid *id, struct blob *out, struct err *e)
+static int get_waiting(struct stores *s, struct shelf *f, const struct oid *id, struct blob *out,
+		       struct err *e)
 {
 	struct waiting_object *o;
 	struct buf value = { 0 };
@@ -80,7 +81,8 @@ int store_get(struct stores *s, const struct ref *r, struct blob *out, struct er
 		return found;
 	found = get_waiting(s, f, &r->id, out, e);
 	if (found == 0)
-		found = env_get(f->env, ENV_OBJECTS, r->id.at, sizeof r->id.at, unpack_into, &to, e);
+		found = env_get(f->env, ENV_OBJECTS, r->id.at, sizeof r->id.at,
+				unpack_into, &to, e);
 	if (found > 0 && object_check(r, out->kind, out->at, out->len, e) < 0) {
 		blob_release(out);
 		return -1;
@@ -94,7 +96,8 @@ void blob_release(struct blob *b)
 	*b = (struct blob){ 0 };
 }
 
-int store_need(struct stores *s, const struct ref *r, enum kind kind, struct blob *out, struct err *e)
+int store_need(struct stores *s, const struct ref *r, enum kind kind, struct blob *out,
+	       struct err *e)
 {
 	char text[STAGE_NAME + 1 + OID_HEX];
 	int found = store_get(s, r, out, e);

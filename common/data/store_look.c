@@ -15,7 +15,8 @@ struct hold {
  * LMDB puts small values between others, unaligned; packed ones have to be unpacked. Such objects
  * are copied: the caller need not know.
  */
-static int pin_copy(struct stores *s, const struct ref *r, struct pin *p, struct hold *h, struct err *e)
+static int pin_copy(struct stores *s, const struct ref *r, struct pin *p, struct hold *h,
+		    struct err *e)
 {
 	int found;
 
@@ -28,8 +29,8 @@ static int pin_copy(struct stores *s, const struct ref *r, struct pin *p, struct
 	return found;
 }
 
-static int pin_place(struct stores *s, struct shelf *f, const struct ref *r, struct pin *p, struct hold *h,
-		     struct err *e)
+static int pin_place(struct stores *s, struct shelf *f, const struct ref *r, struct pin *p,
+		     struct hold *h, struct err *e)
 {
 	struct value_head head;
 	int found = env_hold(f->env, ENV_OBJECTS, r->id.at, sizeof r->id.at, &h->held, e);
@@ -88,7 +89,8 @@ struct listing {
 	size_t n, cap;
 };
 
-static int list_one(void *data, const void *key, size_t key_len, const void *at, size_t len, struct err *e)
+static int list_one(void *data, const void *key, size_t key_len, const void *at, size_t len,
+		    struct err *e)
 {
 	struct listing *l = data;
 	struct seen one = { .size = len };
@@ -105,7 +107,8 @@ static int list_one(void *data, const void *key, size_t key_len, const void *at,
 	return 0;
 }
 
-int store_objects(struct stores *s, const char *stage, object_visit *visit, void *data, struct err *e)
+int store_objects(struct stores *s, const char *stage, object_visit *visit, void *data,
+		  struct err *e)
 {
 	struct listing l = { .stage = stage };
 	struct shelf *f;
@@ -124,7 +127,8 @@ int store_objects(struct stores *s, const char *stage, object_visit *visit, void
 
 /* ---- deleting ---- */
 
-static int delete_key(struct stores *s, const char *stage, enum env_table table, const struct oid *key, struct err *e)
+static int delete_key(struct stores *s, const char *stage, enum env_table table,
+		      const struct oid *key, struct err *e)
 {
 	struct change c = { ENV_DELETE, table, key->at, sizeof key->at, { { NULL, 0 } } };
 	struct shelf *f;

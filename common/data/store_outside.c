@@ -11,7 +11,8 @@
 #include "common/data/store_impl.h"
 
 #define PIECE ((size_t)1 << 20)
-#define TRUSTED_AGE 2           /* seconds: within them a file may change again under the same stamp */
+/* seconds: within them a file may change again under the same stamp */
+#define TRUSTED_AGE 2
 #define SLOW (16 << 20)         /* bytes; hashing more takes longer than a flush to disk */
 
 /* ---- the cache ---- */
@@ -45,7 +46,8 @@ static int copy_value(void *data, const void *at, size_t len, struct err *e)
 }
 
 /* A cache that cannot be read is no cache; the error says nothing about the file. */
-static int cache_find(struct stores *s, const struct oid *path, const struct stat *st, struct oid *out)
+static int cache_find(struct stores *s, const struct oid *path, const struct stat *st,
+		      struct oid *out)
 {
 	unsigned char want[48], value[64] = { 0 };
 	struct err ignored;
@@ -62,7 +64,8 @@ static int cache_find(struct stores *s, const struct oid *path, const struct sta
 	return 1;
 }
 
-static void cache_add(struct stores *s, const struct oid *path, const struct stat *st, const struct oid *hash)
+static void cache_add(struct stores *s, const struct oid *path, const struct stat *st,
+		      const struct oid *hash)
 {
 	time_t now = time(NULL);
 	struct err ignored;

@@ -25,7 +25,8 @@ static uint64_t get_number(const unsigned char *at, int bytes)
 
 static int is_kind(int c)
 {
-	return c == KIND_TEXT || c == KIND_IMAGE || c == KIND_TENSOR || c == KIND_TABLE || c == KIND_BYTES;
+	return c == KIND_TEXT || c == KIND_IMAGE || c == KIND_TENSOR || c == KIND_TABLE ||
+		c == KIND_BYTES;
 }
 
 /* The codec for an object; for tensors `type` is its numbers'. */
@@ -85,8 +86,8 @@ static char *flatten(char codec, const void *a, size_t a_len, const void *b, siz
 }
 
 /* Compress both pieces; leaves p as it is (raw) if that gains nothing. */
-static int compress(struct packed *p, char codec, const void *a, size_t a_len, const void *b, size_t b_len,
-		    struct err *e)
+static int compress(struct packed *p, char codec, const void *a, size_t a_len, const void *b,
+		    size_t b_len, struct err *e)
 {
 	size_t len = a_len + b_len, bound = ZSTD_compressBound(len), n;
 	char *flat = codec == 'z' && !b_len ? NULL : flatten(codec, a, a_len, b, b_len);
@@ -119,8 +120,8 @@ out:
 	return ret;
 }
 
-int object_pack(struct packed *p, enum kind kind, const void *a, size_t a_len, const void *b, size_t b_len,
-		struct err *e)
+int object_pack(struct packed *p, enum kind kind, const void *a, size_t a_len, const void *b,
+		size_t b_len, struct err *e)
 {
 	struct tensor t = { 0 };
 	char codec;
@@ -180,7 +181,8 @@ int value_head(struct value_head *h, const void *value, size_t len, struct err *
 	if (size >= OBJECT_LIMIT || (v[0] == 'r' && size != len - VALUE_HEAD))
 		return fail(e, "damaged, %zu bytes stored for a length of %llu", len - VALUE_HEAD,
 			    (unsigned long long)size);
-	*h = (struct value_head){ (char)v[0], (enum kind)v[1], (size_t)get_number(v + 4, 4), (size_t)size };
+	*h = (struct value_head){ (char)v[0], (enum kind)v[1], (size_t)get_number(v + 4, 4),
+				  (size_t)size };
 	if (h->skip > h->len || (h->codec == 'p' && (h->len - h->skip) % 2))
 		return fail(e, "damaged, its head is not one of ours");
 	return 0;
@@ -197,7 +199,8 @@ static int decompress(void *to, size_t len, const void *at, size_t n, struct err
 	return 0;
 }
 
-static int unpack_planes(struct blob *out, const struct value_head *h, const char *at, size_t n, struct err *e)
+static int unpack_planes(struct blob *out, const struct value_head *h, const char *at, size_t n,
+			 struct err *e)
 {
 	void *flat;
 	int ret;

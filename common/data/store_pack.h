@@ -9,8 +9,8 @@
  *	            bytes, then all high bytes (signs and exponents, which are much alike), zstd 1
  *
  * LMDB keeps values above about 2 kB on pages of their own, 16 bytes behind the page's begin. With
- * a head of 16 bytes a raw payload is 16-byte aligned in the map, and so are the values of a tensor.
- * Inside common/data only.
+ * a head of 16 bytes a raw payload is 16-byte aligned in the map, and so are the values of a
+ * tensor. Inside common/data only.
  */
 #ifndef DATA_STORE_PACK_H
 #define DATA_STORE_PACK_H
@@ -20,7 +20,8 @@
 #define VALUE_HEAD 16
 #define OBJECT_LIMIT ((size_t)1 << 30)
 
-struct packed {                 /* head, then one or two pieces; borrowed from the caller unless own */
+/* head, then one or two pieces; borrowed from the caller unless own */
+struct packed {
 	unsigned char head[VALUE_HEAD];
 	const void *at[2];
 	size_t len[2];
@@ -28,8 +29,8 @@ struct packed {                 /* head, then one or two pieces; borrowed from t
 };
 
 /* The object is `a` followed by `b`. Packing that does not make it smaller is not done. */
-int object_pack(struct packed *p, enum kind kind, const void *a, size_t a_len, const void *b, size_t b_len,
-		struct err *e);
+int object_pack(struct packed *p, enum kind kind, const void *a, size_t a_len, const void *b,
+		size_t b_len, struct err *e);
 size_t packed_size(const struct packed *p);
 void packed_keep(struct packed *p);             /* own what is borrowed */
 void packed_release(struct packed *p);

@@ -51,7 +51,8 @@ static void consider(struct search *q, const struct oid *id)
 	q->count++;
 }
 
-static int search_one(void *data, const void *key, size_t key_len, const void *at, size_t len, struct err *e)
+static int search_one(void *data, const void *key, size_t key_len, const void *at, size_t len,
+		      struct err *e)
 {
 	struct search *q = data;
 	size_t before = q->count;
@@ -82,7 +83,8 @@ static int search(struct stores *s, struct shelf *f, struct search *q, struct er
 	return 0;
 }
 
-static int fail_ambiguous(const char *text, const char *stage, const struct search *q, struct err *e)
+static int fail_ambiguous(const char *text, const char *stage, const struct search *q,
+			  struct err *e)
 {
 	struct buf b = { 0 };
 	char hex[OID_HEX + 1];

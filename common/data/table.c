@@ -88,7 +88,8 @@ int table_add_column(struct table *t, const char *name)
 	room_for(t, t->rows * (old + 1));
 	for (size_t row = t->rows; row-- > 0; ) {       /* last row first: cells move up */
 		if (old)
-			memmove(t->cell + row * (old + 1), t->cell + row * old, old * sizeof *t->cell);
+			memmove(t->cell + row * (old + 1), t->cell + row * old,
+				old * sizeof *t->cell);
 		t->cell[row * (old + 1) + old] = NULL;
 	}
 	return (int)old;
@@ -258,7 +259,8 @@ static int unescape(char *s, size_t len)
 }
 
 /* One line as a row of cells. */
-static int parse_row(struct table *t, const char *at, size_t len, const char *what, size_t line, struct err *e)
+static int parse_row(struct table *t, const char *at, size_t len, const char *what, size_t line,
+		     struct err *e)
 {
 	size_t row = table_add_row(t);
 	int column = 0, cells = 1;
@@ -285,7 +287,8 @@ static int parse_row(struct table *t, const char *at, size_t len, const char *wh
 	return 0;
 }
 
-static int parse_header(struct table *t, const char *at, size_t len, const char *what, struct err *e)
+static int parse_header(struct table *t, const char *at, size_t len, const char *what,
+			struct err *e)
 {
 	for (;;) {
 		const char *tab = memchr(at, '\t', len);

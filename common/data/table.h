@@ -48,20 +48,30 @@ void table_release(struct table *t);
 void table_copy(struct table *to, const struct table *from);
 
 int table_column(const struct table *t, const char *name);             /* index, or -1 */
-int table_need(const struct table *t, const char *name, const char *who, struct err *e);  /* index, or fail: "'bucket' needs a column 'caption'; the table has item, image" */
-int table_add_column(struct table *t, const char *name);               /* "" in all rows; the old index if there already */
+/* index, or fail: "'bucket' needs a column 'caption'; the table has item, image" */
+int table_need(const struct table *t, const char *name, const char *who, struct err *e);
+/* "" in all rows; the old index if there already */
+int table_add_column(struct table *t, const char *name);
 
 size_t table_add_row(struct table *t);                                 /* all "" */
-const char *table_get(const struct table *t, size_t row, int column);  /* never NULL; column -1 gives "" */
+/* never NULL; column -1 gives "" */
+const char *table_get(const struct table *t, size_t row, int column);
 void table_set(struct table *t, size_t row, int column, const char *value);
-void table_setf(struct table *t, size_t row, int column, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-int table_int(const struct table *t, size_t row, int column, int64_t *out, struct err *e);     /* or fail with item and column */
+void table_setf(struct table *t, size_t row, int column, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* or fail with item and column */
+int table_int(const struct table *t, size_t row, int column, int64_t *out, struct err *e);
 int table_float(const struct table *t, size_t row, int column, double *out, struct err *e);
 
-/* Copy a row (with columns matched by name, added where missing) from another table; returns the new row. */
+/*
+ * Copy a row (with columns matched by name, added where
+ * missing) from another table; returns the new row.
+ */
 size_t table_append(struct table *to, const struct table *from, size_t row);
 
-/* Are typed columns what they must be, items named and unique? table_parse and store_put_table ask. */
+/*
+ * Are typed columns what they must be, items named and unique? table_parse and store_put_table ask.
+ */
 int table_check(const struct table *t, struct err *e);
 
 /* Does it look like a table (its first line holds a tab or is the single word "item")? */

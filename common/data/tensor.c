@@ -9,7 +9,8 @@
 #define HEAD_FIXED 8            /* "TNSR", dtype, rank, zero */
 
 /* dtypes are stored by number; the enum must never be reordered. */
-_Static_assert(DT_F32 == 1 && DT_F16 == 2 && DT_BF16 == 3 && DT_F64 == 4 && DT_I64 == 5 && DT_I32 == 6 &&
+_Static_assert(DT_F32 == 1 && DT_F16 == 2 && DT_BF16 == 3 && DT_F64 == 4 && DT_I64 == 5 &&
+	       DT_I32 == 6 &&
 	       DT_I16 == 7 && DT_I8 == 8 && DT_U8 == 9 && DT_BOOL == 10, "stored numbers of types");
 
 int64_t tensor_count(const struct tensor *t)
@@ -36,7 +37,8 @@ static int64_t shape_bytes(enum dtype type, int rank, const int64_t *side)
 	return size_product(both, 2);
 }
 
-int tensor_new(struct tensor *t, enum dtype type, int rank, const int64_t *side, void **values, struct err *e)
+int tensor_new(struct tensor *t, enum dtype type, int rank, const int64_t *side, void **values,
+	       struct err *e)
 {
 	int64_t bytes;
 

@@ -10,8 +10,8 @@
 #define LOCK_BUSY (-2)
 
 /*
- * The descriptor to close, or -1. Shared waits for its turn (a deletion takes seconds); `alone` does
- * not wait: LOCK_BUSY if somebody uses the store. The folder is made if it is not there.
+ * The descriptor to close, or -1. Shared waits for its turn (a deletion takes seconds); `alone`
+ * does not wait: LOCK_BUSY if somebody uses the store. The folder is made if it is not there.
  */
 int lock_take(const char *root, int alone, struct err *e);
 

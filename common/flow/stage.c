@@ -44,7 +44,8 @@ static size_t count_rows(const struct opt *rows)
 }
 
 /* The stage's rows, then those of every stage. */
-static struct opt *join_rows(const struct stage *stage, const struct opt *own, const struct opt *common)
+static struct opt *join_rows(const struct stage *stage, const struct opt *own,
+			     const struct opt *common)
 {
 	size_t n = count_rows(own), m = count_rows(common);
 	struct opt *all = xcalloc(n + m + 1, sizeof *all);
@@ -124,7 +125,8 @@ static const char *second_line(const char *text)
 }
 
 /* Oldest first, so that of two that differ as much the later one is kept. */
-static int compare_action(void *data, const struct oid *key, const char *text, const struct result *r)
+static int compare_action(void *data, const struct oid *key, const char *text,
+			  const struct result *r)
 {
 	struct nearest *n = data;
 	int d;
@@ -225,7 +227,8 @@ static int run_stage(struct job *j, struct err *e)
 	if (store_put_table(j->stores, j->stage->name, &out, &r.out, e) < 0)
 		goto bad;
 	r.seconds = clock_now() - start;
-	if (j->failed ? stores_flush(j->stores, e) < 0 : store_record(j->stores, &j->action, &r, e) < 0)
+	if (j->failed ? stores_flush(j->stores, e) < 0 :
+	    store_record(j->stores, &j->action, &r, e) < 0)
 		goto bad;
 	code = print_ref("", &r.out);
 	goto out;
@@ -294,7 +297,9 @@ static int processors(void)
 	return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
 }
 
-/* With the store's lock held, so that nothing is deleted meanwhile; a look alone does not need it. */
+/*
+ * With the store's lock held, so that nothing is deleted meanwhile; a look alone does not need it.
+ */
 static int lock_and_run(struct job *j, char **word, int words, int dry_run, struct err *e)
 {
 	int lock = dry_run ? -1 : lock_take(stores_root(j->stores), 0, e), code;
@@ -314,7 +319,8 @@ static int lock_and_run(struct job *j, char **word, int words, int dry_run, stru
 	return code;
 }
 
-static int parse_and_run(int argc, char **argv, struct job *j, const struct opt *rows, struct common *c)
+static int parse_and_run(int argc, char **argv, struct job *j, const struct opt *rows,
+			 struct common *c)
 {
 	struct err e = { "" };
 	int words;
@@ -343,10 +349,11 @@ static int is_asked(int argc, char **argv, const char *option)
 }
 
 /*
- * Where something else runs on the machine, a team of threads that spins at barriers makes a step ten times slower
- * (measured: 20 small steps in 54 s spinning, in 2.7 s with this), and a short spin is as fast as a long one where
- * nothing does. libgomp reads its settings before main, so the program has to be started again (1 ms), unless the
- * user, or the runner, has said something already.
+ * Where something else runs on the machine, a team of threads that spins at barriers makes a step
+ * ten times slower (measured: 20 small steps in 54 s spinning, in 2.7 s with this), and a short
+ * spin is as fast as a long one where nothing does. libgomp reads its settings before main, so the
+ * program has to be started again (1 ms), unless the user, or the runner, has said something
+ * already.
  */
 static void wait_briefly(char **argv)
 {
@@ -357,7 +364,8 @@ static void wait_briefly(char **argv)
 	execv("/proc/self/exe", argv);          /* failed: slower, but nothing is wrong */
 }
 
-int stage_main(int argc, char **argv, const struct stage *stage, const struct opt *opts, void *params)
+int stage_main(int argc, char **argv, const struct stage *stage, const struct opt *opts,
+	       void *params)
 {
 	struct common c = { 0 };
 	const struct opt common[] = COMMON_ROWS(&c);
@@ -368,7 +376,10 @@ int stage_main(int argc, char **argv, const struct stage *stage, const struct op
 	wait_briefly(argv);
 	files_guard_std();
 	program_name = stage->name;
-	/* A reader that went away and a file that may not grow are errors with a sentence, not deaths. */
+	/*
+	 * A reader that went away and a file that may not
+	 * grow are errors with a sentence, not deaths.
+	 */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	if (opt_wants_help(argc, argv)) {

@@ -12,7 +12,8 @@
 #define TABLE_LIMIT ((size_t)1 << 30)
 
 /* The text of a table becomes an object of this stage; with --dry-run only its name is made. */
-static int take_table(struct job *j, const struct buf *text, const char *what, int dry_run, struct err *e)
+static int take_table(struct job *j, const struct buf *text, const char *what, int dry_run,
+		      struct err *e)
 {
 	struct buf canonical = { 0 };
 
@@ -40,7 +41,8 @@ static enum input_found from_word(struct job *j, const char *word, int dry_run, 
 	enum input_found found = INPUT_FAILED;
 
 	if (is_file(word)) {
-		if (file_read(&b, word, TABLE_LIMIT, e) == 0 && take_table(j, &b, word, dry_run, e) == 0)
+		if (file_read(&b, word, TABLE_LIMIT, e) == 0 &&
+		    take_table(j, &b, word, dry_run, e) == 0)
 			found = INPUT_FOUND;
 	} else if (!ref_is(word)) {
 		fail(e, "'%s' is neither a reference (STAGE/HEX) nor a file with a table", word);
@@ -125,7 +127,8 @@ static enum input_found from_stdin(struct job *j, int dry_run, struct err *e)
 	else if (strspn(buf_str(&b), " \t\r\n") < b.len)
 		found = take_text(j, &b, dry_run, e);
 	else if (optional && !S_ISFIFO(st.st_mode))
-		found = INPUT_ABSENT;   /* an empty pipe is another matter: something before it failed */
+		/* an empty pipe is another matter: something before it failed */
+		found = INPUT_ABSENT;
 	else
 		fail_empty(j->stage->name, 0, e);
 	buf_release(&b);

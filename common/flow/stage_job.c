@@ -8,16 +8,20 @@
 
 static int is_content(const struct opt *row)
 {
-	return row->type == OPT_PATH || row->type == OPT_PATHS || row->type == OPT_REF || row->type == OPT_REFS;
+	return row->type == OPT_PATH || row->type == OPT_PATHS || row->type == OPT_REF ||
+		row->type == OPT_REFS;
 }
 
 /* The content that one word of an option stands for. */
-static int content_of(struct job *j, const struct opt *row, const char *value, struct oid *out, struct err *e)
+static int content_of(struct job *j, const struct opt *row, const char *value, struct oid *out,
+		      struct err *e)
 {
 	struct ref r;
-	int path = row->type == OPT_PATH || row->type == OPT_PATHS, is_ref = !path || (access(value, F_OK) < 0 && ref_is(value));
+	int path = row->type == OPT_PATH || row->type == OPT_PATHS,
+		is_ref = !path || (access(value, F_OK) < 0 && ref_is(value));
 
-	if (is_ref ? ref_parse(j->stores, value, &r, e) < 0 : outside_hash(j->stores, value, out, e) < 0)
+	if (is_ref ? ref_parse(j->stores, value, &r, e) < 0 :
+	    outside_hash(j->stores, value, out, e) < 0)
 		return err_prefix(e, "option '--%s'", row->name);
 	if (is_ref)
 		*out = r.id;

@@ -50,7 +50,9 @@ static int same(const char *a, size_t a_len, const char *b, size_t b_len)
 	return a_len == b_len && !memcmp(a, b, a_len);
 }
 
-/* The counterpart: the same first word and name, in order, so that a repeated input meets its twin. */
+/*
+ * The counterpart: the same first word and name, in order, so that a repeated input meets its twin.
+ */
 static struct line *counterpart(struct lines *in, const struct line *l)
 {
 	for (size_t i = 0; i < in->n; i++) {

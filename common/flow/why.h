@@ -7,7 +7,10 @@
 
 #include "common/base/buf.h"
 
-/* The number of lines that differ (0: the same text); the sentences are appended to out (may be NULL). */
+/*
+ * The number of lines that differ (0: the same text); the
+ * sentences are appended to out (may be NULL).
+ */
 int action_diff(const char *old_text, const char *new_text, struct buf *out);
 
 #endif

@@ -2,8 +2,8 @@
  * The CPU backend's table: one kernel an op, compiled once for each instruction set from the same
  * sources in simd/ (symbols end in _avx512, _avx2, _plain through ISA_NAME).
  *
- * simd/vec.h is the only place that knows the width: `vf` is a vector of VF floats of the compiler's
- * vector extension.
+ * simd/vec.h is the only place that knows the width: `vf` is a vector of VF floats of the
+ * compiler's vector extension.
  */
 #ifndef CPU_CPU_H
 #define CPU_CPU_H
@@ -17,7 +17,8 @@ struct cpu_table {
 	const char *isa;
 	cpu_kernel *kernel[OP__COUNT];
 	cpu_scratch *scratch[OP__COUNT];
-	double (*peak)(double seconds);         /* register-only FMA loop on all threads: FLOP/s, for `make bench` */
+	/* register-only FMA loop on all threads: FLOP/s, for `make bench` */
+	double (*peak)(double seconds);
 };
 
 extern const struct cpu_table cpu_table_avx512, cpu_table_avx2, cpu_table_plain;

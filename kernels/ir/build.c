@@ -5,7 +5,8 @@
 /* A node of x's shape and type with no inputs yet. */
 static struct node like(const struct graph *g, enum op op, id x)
 {
-	struct node n = { .op = op, .type = g->node[x].type, .in = { NONE, NONE, NONE, NONE, NONE, NONE } };
+	struct node n = { .op = op, .type = g->node[x].type,
+			  .in = { NONE, NONE, NONE, NONE, NONE, NONE } };
 
 	memcpy(n.dim, g->node[x].dim, sizeof n.dim);
 	return n;
@@ -59,7 +60,8 @@ static void want_same(const struct graph *g, id x, const int64_t dim[MAX_DIM], c
 
 /* ---- sources ---- */
 
-static id source(struct graph *g, enum op op, const char *name, enum dtype t, const int64_t dim[MAX_DIM], int trainable)
+static id source(struct graph *g, enum op op, const char *name, enum dtype t,
+		 const int64_t dim[MAX_DIM], int trainable)
 {
 	struct node n = shaped(op, t, dim);
 	id old = graph_find(g, op, name);
@@ -73,7 +75,8 @@ static id source(struct graph *g, enum op op, const char *name, enum dtype t, co
 	return graph_emit(g, &n);
 }
 
-id g_input(struct graph *g, const char *name, enum dtype t, int64_t n, int64_t h, int64_t w, int64_t c)
+id g_input(struct graph *g, const char *name, enum dtype t, int64_t n, int64_t h,
+	   int64_t w, int64_t c)
 {
 	return source(g, OP_INPUT, name, t, (int64_t[]){ n, h, w, c }, 0);
 }
@@ -427,7 +430,8 @@ id g_embed(struct graph *g, id ids, id table)
 
 	if (i->type != DT_I32)
 		BUG("embed: ids are %s, not I32", dtype_name(i->type));
-	return emit2(g, shaped(OP_EMBED, DT_F32, (int64_t[]){ i->dim[2], 1, i->dim[3], g->node[table].dim[3] }), ids, table);
+	return emit2(g, shaped(OP_EMBED, DT_F32, (int64_t[]){ i->dim[2], 1, i->dim[3],
+							      g->node[table].dim[3] }), ids, table);
 }
 
 id g_embed_dw(struct graph *g, id ids, id dy, const int64_t table_dim[MAX_DIM])

@@ -33,7 +33,8 @@ static int fits(const struct graph *g, const int *uses, id y, id p, id other)
 	int slot = residual_slot(g->node[p].op);
 
 	return slot && g->node[p].in[slot] == NONE && uses[p] == 1 && other < p &&
-		same_dim(g->node[y].dim, g->node[p].dim) && same_dim(g->node[y].dim, g->node[other].dim);
+		same_dim(g->node[y].dim, g->node[p].dim) &&
+		same_dim(g->node[y].dim, g->node[other].dim);
 }
 
 /* The product that takes over sum y, or NONE. */

@@ -6,7 +6,10 @@
 #include "common/base/mem.h"
 #include "kernels/ir/build.h"
 
-/* What a rule sees: the node (a copy: emitting may move the array), its gradient, which inputs want one. */
+/*
+ * What a rule sees: the node (a copy: emitting may move the
+ * array), its gradient, which inputs want one.
+ */
 struct flow {
 	struct graph *g;
 	struct node n;
@@ -29,7 +32,8 @@ static const int64_t *dim_of(const struct flow *f, int i, int64_t out[MAX_DIM])
 
 static struct conv conv_of(const struct node *n)
 {
-	return (struct conv){ n->at.conv.stride, n->at.conv.top, n->at.conv.left, n->at.conv.bottom, n->at.conv.right };
+	return (struct conv){ n->at.conv.stride, n->at.conv.top, n->at.conv.left, n->at.conv.bottom,
+			      n->at.conv.right };
 }
 
 static void grad_add(struct flow *f)
@@ -87,7 +91,8 @@ static void grad_conv2d(struct flow *f)
 	struct conv at = conv_of(&f->n);
 
 	if (wants(f, 1))
-		f->dx[1] = g_conv2d_dw(f->g, f->n.in[0], f->dy, dim_of(f, 1, d), at, wants(f, 2) ? &f->dx[2] : NULL);
+		f->dx[1] = g_conv2d_dw(f->g, f->n.in[0], f->dy, dim_of(f, 1, d), at,
+				       wants(f, 2) ? &f->dx[2] : NULL);
 	else if (wants(f, 2))
 		f->dx[2] = g_sum_to(f->g, f->dy, dim_of(f, 2, d));
 	if (wants(f, 0))
@@ -121,12 +126,14 @@ static void grad_slice(struct flow *f)
 
 static void grad_group_norm(struct flow *f)
 {
-	f->dx[0] = g_group_norm_dx(f->g, f->dy, f->y, wants(f, 1) ? &f->dx[1] : NULL, wants(f, 2) ? &f->dx[2] : NULL);
+	f->dx[0] = g_group_norm_dx(f->g, f->dy, f->y, wants(f, 1) ? &f->dx[1] : NULL,
+				   wants(f, 2) ? &f->dx[2] : NULL);
 }
 
 static void grad_layer_norm(struct flow *f)
 {
-	f->dx[0] = g_layer_norm_dx(f->g, f->dy, f->y, wants(f, 1) ? &f->dx[1] : NULL, wants(f, 2) ? &f->dx[2] : NULL);
+	f->dx[0] = g_layer_norm_dx(f->g, f->dy, f->y, wants(f, 1) ? &f->dx[1] : NULL,
+				   wants(f, 2) ? &f->dx[2] : NULL);
 }
 
 static void grad_geglu(struct flow *f)
@@ -136,7 +143,8 @@ static void grad_geglu(struct flow *f)
 
 static void grad_attention(struct flow *f)
 {
-	f->dx[0] = g_attention_dx(f->g, f->dy, f->y, wants(f, 1) ? &f->dx[1] : NULL, wants(f, 2) ? &f->dx[2] : NULL);
+	f->dx[0] = g_attention_dx(f->g, f->dy, f->y, wants(f, 1) ? &f->dx[1] : NULL,
+				  wants(f, 2) ? &f->dx[2] : NULL);
 }
 
 static void grad_embed(struct flow *f)
@@ -156,17 +164,19 @@ static void grad_mse(struct flow *f)
 {
 	if (wants(f, 0))
 		f->dx[0] = g_mse_dx(f->g, f->n.in[0], f->n.in[1], f->n.in[2], f->dy);
-	if (wants(f, 1))        /* the target may depend on weights too (reconstruction of itself) */
-		f->dx[1] = g_scale(f->g, g_mse_dx(f->g, f->n.in[0], f->n.in[1], f->n.in[2], f->dy), -1);
+	/* the target may depend on weights too (reconstruction of itself) */
+	if (wants(f, 1))
+		f->dx[1] = g_scale(f->g,
+				   g_mse_dx(f->g, f->n.in[0], f->n.in[1], f->n.in[2], f->dy), -1);
 }
 
 static rule *const rules[OP__COUNT] = {
 	[OP_ADD] = grad_add, [OP_MUL] = grad_mul, [OP_SCALE] = grad_scale, [OP_ACT] = grad_act,
 	[OP_SUM_TO] = grad_sum_to, [OP_LINEAR] = grad_linear, [OP_CONV2D] = grad_conv2d,
 	[OP_UPSAMPLE] = grad_upsample, [OP_CONCAT] = grad_concat, [OP_SLICE] = grad_slice,
-	[OP_GROUP_NORM] = grad_group_norm, [OP_LAYER_NORM] = grad_layer_norm, [OP_GEGLU] = grad_geglu,
-	[OP_ATTENTION] = grad_attention, [OP_EMBED] = grad_embed, [OP_DROPOUT] = grad_dropout,
-	[OP_MSE] = grad_mse,
+	[OP_GROUP_NORM] = grad_group_norm, [OP_LAYER_NORM] = grad_layer_norm,
+	[OP_GEGLU] = grad_geglu, [OP_ATTENTION] = grad_attention, [OP_EMBED] = grad_embed,
+	[OP_DROPOUT] = grad_dropout, [OP_MSE] = grad_mse,
 };
 
 int grad_has_rule(enum op op)

@@ -15,7 +15,10 @@
  */
 id *grad_emit(struct graph *g, id loss, const id *wanted, int n_wanted);
 
-/* Does the op have a rule? For the completeness test: ops without one are those that only appear in gradients. */
+/*
+ * Does the op have a rule? For the completeness test: ops
+ * without one are those that only appear in gradients.
+ */
 int grad_has_rule(enum op op);
 
 #endif

@@ -10,7 +10,7 @@
  *	k  channel (output)              r s  filter rows, columns
  *
  * Every tensor has four sides, outermost first; unused leading sides are 1. Activations are NHWC.
- *	picture  [n][h][w][c]     tokens  [n][1][t][d] (a picture's own tokens: [n][h][w][c] as it is)
+ *	picture  [n][h][w][c]     tokens  [n][1][t][d] (a picture's own: [n][h][w][c] as it is)
  *	linear weight [1][1][k][c]   conv weight [k][r][s][c]   bias, norm weight [1][1][1][c]
  * Linear weights and 1x1 convolutions thus share their layout; 3x3 weights are turned from the
  * files' [k][c][r][s] when they are bound (kernels/run).
@@ -53,7 +53,8 @@ enum op {
 	OP__COUNT
 };
 
-enum act { ACT_NONE, ACT_SILU, ACT_GELU, ACT_QUICK_GELU, ACT_EXP, ACT_SQUARE, ACT_CLAMP_LOGVAR, ACT__COUNT };
+enum act { ACT_NONE, ACT_SILU, ACT_GELU, ACT_QUICK_GELU, ACT_EXP, ACT_SQUARE, ACT_CLAMP_LOGVAR,
+	   ACT__COUNT };
 
 union attr {
 	struct { float value; } fill;
@@ -93,7 +94,8 @@ struct op_info {
 	const char *name;       /* "group_norm_dx" */
 	int min_in, max_in;     /* inputs; those between may be NONE */
 	int outs;               /* results, 1..3; 0 = works by effect on its inputs (optimizer) */
-	int in_place;           /* bit i: the result may take input i's place, element for element */
+	int in_place;           /* bit i: the result may take input
+				 * i's place, element for element */
 	int cheap;              /* bound by memory, not arithmetic */
 	int source;
 };
@@ -101,9 +103,10 @@ extern const struct op_info op_info[OP__COUNT];
 
 void graph_release(struct graph *g);
 const char *graph_name(struct graph *g, const char *name);      /* an owned copy */
-id graph_emit(struct graph *g, const struct node *n);           /* checks inputs; BUG on a bad one */
+id graph_emit(struct graph *g, const struct node *n);   /* checks inputs; BUG on a bad one */
 void graph_keep(struct graph *g, id x);
-id graph_find(const struct graph *g, enum op op, const char *name);     /* a source by name, or NONE */
+/* a source by name, or NONE */
+id graph_find(const struct graph *g, enum op op, const char *name);
 int64_t node_count(const struct node *n);                       /* elements */
 int64_t node_bytes(const struct node *n);
 int same_dim(const int64_t a[MAX_DIM], const int64_t b[MAX_DIM]);
@@ -113,7 +116,10 @@ void graph_print(const struct graph *g, struct buf *out);       /* a line a node
 /* The aux node of x, which = 1 or 2, if it was emitted; else NONE. Aux nodes follow x at once. */
 id graph_aux(const struct graph *g, id x, int which);
 
-/* Keep only what reaches a kept node or works by effect; ids change. map[old] = new or NONE; free it. */
+/*
+ * Keep only what reaches a kept node or works by effect;
+ * ids change. map[old] = new or NONE; free it.
+ */
 id *graph_prune(struct graph *g);
 
 #endif

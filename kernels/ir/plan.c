@@ -33,7 +33,9 @@ static void find_lives(struct plan *p, const struct graph *g)
 		p->last[g->keep[i]] = g->n;
 }
 
-/* May node y write over input k? Its value must end here, and have y's size and a place of its own. */
+/*
+ * May node y write over input k? Its value must end here, and have y's size and a place of its own.
+ */
 static int may_replace(const struct plan *p, const struct graph *g, id y, int k)
 {
 	id x = g->node[y].in[k];
@@ -52,7 +54,8 @@ static void share_places(struct plan *p, const struct graph *g)
 			id x = g->node[y].in[k], other = g->node[y].in[1 - k];
 
 			/* the other input must not lie in the place that is written over */
-			if (!may_replace(p, g, y, k) || (other != NONE && p->root[other] == p->root[x] && other != x))
+			if (!may_replace(p, g, y, k) ||
+			    (other != NONE && p->root[other] == p->root[x] && other != x))
 				continue;
 			p->root[y] = p->root[x];
 			if (p->last[p->root[x]] < p->last[y])
@@ -86,7 +89,8 @@ static size_t list_items(const struct plan *p, const struct graph *g, struct ite
 
 	for (id i = 0; i < g->n; i++) {
 		if (in_arena(&g->node[i]) && p->root[i] == i)
-			item[n++] = (struct item){ round_up((size_t)node_bytes(&g->node[i])), 0, p->first[i], p->last[i], i, 0 };
+			item[n++] = (struct item){ round_up((size_t)node_bytes(&g->node[i])), 0,
+						   p->first[i], p->last[i], i, 0 };
 		if (p->scratch[i])
 			item[n++] = (struct item){ round_up(p->scratch[i]), 0, i, i, i, 1 };
 	}
@@ -127,7 +131,8 @@ static void place(struct plan *p, struct item *item, size_t n)
 
 		memmove(placed + where + 1, placed + where, (i - where) * sizeof *placed);
 		placed[where] = &item[i];
-		*(item[i].is_scratch ? &p->scratch_at[item[i].node] : &p->at[item[i].node]) = item[i].at;
+		*(item[i].is_scratch ? &p->scratch_at[item[i].node] :
+		  &p->at[item[i].node]) = item[i].at;
 		if (item[i].at + item[i].bytes > p->arena)
 			p->arena = item[i].at + item[i].bytes;
 	}

@@ -44,12 +44,14 @@ static int replaced(const struct plan *p, const struct graph *g, struct life lx,
 {
 	for (int k = 0; k < 2; k++)
 		if (g->node[y].in[k] == x && lx.last == y && p->at[x] == p->at[y] &&
-		    (op_info[g->node[y].op].in_place >> k & 1) && node_bytes(&g->node[x]) == node_bytes(&g->node[y]))
+		    (op_info[g->node[y].op].in_place >> k & 1) &&
+		    node_bytes(&g->node[x]) == node_bytes(&g->node[y]))
 			return 1;
 	return 0;
 }
 
-static int check_pair(const struct plan *p, const struct graph *g, struct life la, id a, struct life lb, id b, struct err *e)
+static int check_pair(const struct plan *p, const struct graph *g, struct life la, id a,
+		      struct life lb, id b, struct err *e)
 {
 	size_t na = (size_t)node_bytes(&g->node[a]), nb = (size_t)node_bytes(&g->node[b]);
 
@@ -62,18 +64,22 @@ static int check_pair(const struct plan *p, const struct graph *g, struct life l
 		    la.first > lb.first ? la.first : lb.first);
 }
 
-static int check_scratch(const struct plan *p, const struct graph *g, struct life l, id x, struct err *e)
+static int check_scratch(const struct plan *p, const struct graph *g, struct life l, id x,
+			 struct err *e)
 {
 	for (id s = l.first; s <= l.last && s < g->n; s++)
-		if (p->scratch[s] && bytes_meet(p->at[x], (size_t)node_bytes(&g->node[x]), p->scratch_at[s], p->scratch[s]))
+		if (p->scratch[s] && bytes_meet(p->at[x], (size_t)node_bytes(&g->node[x]),
+						p->scratch_at[s], p->scratch[s]))
 			return fail(e, "node %d '%s' is alive while step %d uses its bytes as scratch", x,
 				    op_info[g->node[x].op].name, s);
 	return 0;
 }
 
-static int check_node(const struct plan *p, const struct graph *g, const struct life *l, id a, struct err *e)
+static int check_node(const struct plan *p, const struct graph *g, const struct life *l, id a,
+		      struct err *e)
 {
-	if (p->scratch[a] && (p->scratch_at[a] == NOWHERE || p->scratch_at[a] + p->scratch[a] > p->arena))
+	if (p->scratch[a] &&
+	    (p->scratch_at[a] == NOWHERE || p->scratch_at[a] + p->scratch[a] > p->arena))
 		return fail(e, "scratch of node %d lies outside the arena of %zu bytes", a, p->arena);
 	if (p->at[a] == NOWHERE)
 		return 0;

@@ -14,7 +14,9 @@ void model_release(struct model *m)
 	buf_release(&m->path);
 }
 
-/* The path is a stack of scopes: each is closed by '.', and unscope needs to know where it began. */
+/*
+ * The path is a stack of scopes: each is closed by '.', and unscope needs to know where it began.
+ */
 void scope(struct model *m, const char *fmt, ...)
 {
 	va_list ap;
@@ -51,7 +53,8 @@ int64_t channels(const struct model *m, id x)
 	return m->g->node[x].dim[3];
 }
 
-static id named_weight(struct model *m, const char *full, int64_t k, int64_t r, int64_t s, int64_t c, int train)
+static id named_weight(struct model *m, const char *full, int64_t k, int64_t r, int64_t s,
+		       int64_t c, int train)
 {
 	return g_weight(m->g, full, (int64_t[]){ k, r, s, c }, train);
 }
@@ -131,7 +134,8 @@ static id lora_input(struct model *m, id x)
 	return g_dropout(m->g, x, m->dropout_key, m->lora->dropout, ++m->dropouts);
 }
 
-static id lora_weight(struct model *m, const char *path, const char *part, int64_t k, int64_t r, int64_t s, int64_t c)
+static id lora_weight(struct model *m, const char *path, const char *part, int64_t k, int64_t r,
+		      int64_t s, int64_t c)
 {
 	char full[300];
 
@@ -140,7 +144,8 @@ static id lora_weight(struct model *m, const char *path, const char *part, int64
 }
 
 /* y + alpha / rank * B(A(x)); y as it is if the module has no LoRA. filter 0: a linear layer. */
-static id lora_add(struct model *m, const char *path, id x, id y, int64_t out, int filter, struct conv at)
+static id lora_add(struct model *m, const char *path, id x, id y, int64_t out, int filter,
+		   struct conv at)
 {
 	float scale;
 	int64_t rank = m->lora ? lora_rank(m->lora, path, filter, &scale) : 0;
@@ -181,7 +186,8 @@ id linear(struct model *m, const char *name, id x, int64_t out, int bias)
 	return linear_add(m, name, x, out, bias, NONE);
 }
 
-id conv_add(struct model *m, const char *name, id x, int64_t out, int filter, struct conv at, id residual)
+id conv_add(struct model *m, const char *name, id x, int64_t out, int filter, struct conv at,
+	    id residual)
 {
 	char full[256], path[256];
 	id w, b, y;

@@ -20,8 +20,10 @@
 
 enum lora_cover {               /* which modules get a LoRA */
 	LORA_ATTENTION,         /* to_q to_k to_v to_out.0; text: q_proj k_proj v_proj out_proj */
-	LORA_LINEAR,            /* all linear layers and 1x1 convolutions of the transformers (kohya's default); text: mlp too */
-	LORA_CONV,              /* and those of residual blocks, down- and upsamplers (kohya's conv_dim) */
+	LORA_LINEAR,            /* all linear layers and 1x1 convolutions of the
+				 * transformers (kohya's default); text: mlp too */
+	LORA_CONV,              /* and those of residual blocks, down-
+				 * and upsamplers (kohya's conv_dim) */
 };
 
 struct lora {
@@ -31,8 +33,8 @@ struct lora {
 	float alpha, conv_alpha;        /* scale = alpha / rank; conv_alpha 0 = alpha */
 	float dropout;          /* of the module's input; needs m->dropout_key */
 	/*
-	 * NULL: as `cover` says. Else asked with the module's path: the rank that its LoRA has (0 = none),
-	 * and its alpha: for LoRA files that were read. */
+	 * NULL: as `cover` says. Else asked with the module's path: the rank that its LoRA has (0 =
+	 * none), and its alpha: for LoRA files that were read. */
 	int64_t (*rank_of)(void *data, const char *path, float *alpha);
 	void *data;
 };
@@ -43,7 +45,8 @@ struct model {
 	int train;              /* the weights made from here on want gradients */
 	int train_lora;         /* those of a LoRA do; on after model_begin */
 	const struct lora *lora;        /* NULL: none; modules of the current part */
-	id dropout_key;         /* I32 [1][1][1][4] input, or NONE (0 in a zeroed struct is not NONE: model_begin) */
+	id dropout_key;         /* I32 [1][1][1][4] input, or NONE (0 in a
+				 * zeroed struct is not NONE: model_begin) */
 	uint32_t dropouts;      /* made so far: their tags */
 };
 
@@ -57,21 +60,25 @@ id weight(struct model *m, const char *name, int64_t k, int64_t r, int64_t s, in
 id linear(struct model *m, const char *name, id x, int64_t out, int bias);
 id linear_add(struct model *m, const char *name, id x, int64_t out, int bias, id residual);
 id conv(struct model *m, const char *name, id x, int64_t out, int filter, struct conv at);
-id conv_add(struct model *m, const char *name, id x, int64_t out, int filter, struct conv at, id residual);
-id conv3(struct model *m, const char *name, id x, int64_t out);         /* 3x3, stride 1, padding 1 */
+id conv_add(struct model *m, const char *name, id x, int64_t out, int filter, struct conv at,
+	    id residual);
+/* 3x3, stride 1, padding 1 */
+id conv3(struct model *m, const char *name, id x, int64_t out);
 id conv1(struct model *m, const char *name, id x, int64_t out);         /* 1x1 */
 id group_norm(struct model *m, const char *name, id x, int groups, float eps, enum act act);
 id layer_norm(struct model *m, const char *name, id x, float eps);
 
-/* ---- text encoder (text.c): CLIP as in transformers; ids I32 [1][1][n][t] -> [n][1][t][width] ---- */
+/* ---- text encoder (text.c): CLIP as in transformers ---- */
+/* ids I32 [1][1][n][t] -> [n][1][t][width] */
 struct text_config {
 	int64_t vocab, width, inner, layers, heads, positions;
 	enum act act;           /* ACT_QUICK_GELU or ACT_GELU */
 	float eps;
 };
 /*
- * Runs layers - skip layers and the final norm (clip_skip as kohya counts it: skip = clip_skip - 1).
- * hidden: NULL, or layers + 1 ids for the embeddings and every layer's output without the final norm.
+ * Runs layers - skip layers and the final norm (clip_skip as kohya counts it: skip = clip_skip -
+ * 1). hidden: NULL, or layers + 1 ids for the embeddings and every layer's output without the final
+ * norm.
  */
 id text_encoder(struct model *m, const struct text_config *c, id ids, int skip, id *hidden);
 
@@ -81,7 +88,8 @@ struct unet_config {
 	int64_t in_channels, out_channels, width[MAX_LEVELS], cross_width;
 	int attention[MAX_LEVELS];      /* has transformers at that level (down; mirrored up) */
 	int heads[MAX_LEVELS];          /* number of heads by level */
-	int layers, depth;              /* residual blocks a level, transformer blocks a transformer */
+	int layers, depth;              /* residual blocks a level,
+					 * transformer blocks a transformer */
 	int linear_projection;          /* proj_in and proj_out are linear, not 1x1 convolutions */
 	int groups;
 	float eps;

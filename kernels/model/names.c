@@ -10,7 +10,8 @@ enum place {
 	SAME,           /* the same numbers on both sides */
 	DOWN,           /* input_blocks.N: 1 + level * (layers + 1) + layer */
 	DOWN_END,       /* the downsampler behind a level */
-	UP,             /* output_blocks.N: level * (layers + 1) + layer, one layer more than down */
+	UP,             /* output_blocks.N: level * (layers +
+			 * 1) + layer, one layer more than down */
 	UP_END,         /* the upsampler behind a level with transformers */
 	UP_END_PLAIN,   /* and behind one without */
 	MIRROR,         /* the VAE's decoder counts levels from the other end */

@@ -1,6 +1,7 @@
 /*
- * CLIP's text encoder (transformers' CLIPTextModel): pre-norm transformer, causal, learned positions.
- * SD 1: quick_gelu, 12 layers; SD 2: gelu, 23 of OpenCLIP's 24 layers. Padding is attended to.
+ * CLIP's text encoder (transformers' CLIPTextModel): pre-norm transformer, causal, learned
+ * positions. SD 1: quick_gelu, 12 layers; SD 2: gelu, 23 of OpenCLIP's 24 layers. Padding is
+ * attended to.
  */
 #include <math.h>
 
@@ -14,7 +15,8 @@ static id self_attention(struct model *m, const struct text_config *c, id x, id 
 	q = linear(m, "q_proj", x, c->width, 1);
 	k = linear(m, "k_proj", x, c->width, 1);
 	v = linear(m, "v_proj", x, c->width, 1);
-	x = g_attention(m->g, q, k, v, (int)c->heads, 1 / sqrtf((float)c->width / (float)c->heads), 1);
+	x = g_attention(m->g, q, k, v, (int)c->heads,
+			1 / sqrtf((float)c->width / (float)c->heads), 1);
 	x = linear_add(m, "out_proj", x, c->width, 1, residual);
 	unscope(m);
 	return x;

@@ -1,5 +1,6 @@
 /*
- * UNet2DConditionModel of Stable Diffusion 1 and 2 (reference: diffusers). Details that have caused bugs:
+ * UNet2DConditionModel of Stable Diffusion 1 and 2 (reference: diffusers). Details that have caused
+ * bugs:
  *   - the timestep embedding passes silu before each block's time_emb_proj
  *   - group norm's eps is 1e-5 in residual blocks, 1e-6 in transformers
  *   - up blocks concatenate [hidden, skip], one skip a layer, layers + 1 layers
@@ -18,7 +19,8 @@ struct walk {                   /* what the blocks share */
 	int skips;
 };
 
-static id resnet(struct model *m, const struct walk *u, const char *name, int index, id x, int64_t out)
+static id resnet(struct model *m, const struct walk *u, const char *name, int index, id x,
+		 int64_t out)
 {
 	id h, e;
 

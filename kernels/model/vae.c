@@ -1,6 +1,7 @@
 /*
- * AutoencoderKL (reference: diffusers). The encoder's downsampling pads on the right and bottom only:
- * symmetric padding shifts latents by half a pixel and still looks almost right. Group norm's eps is 1e-6.
+ * AutoencoderKL (reference: diffusers). The encoder's downsampling pads on the right and bottom
+ * only: symmetric padding shifts latents by half a pixel and still looks almost right. Group norm's
+ * eps is 1e-6.
  */
 #include <math.h>
 

@@ -61,7 +61,8 @@ static void number_batches(struct batches *b)
 	for (int64_t i = 0; i < b->shapes; i++) {
 		b->shape[i].first = b->per_epoch;
 		b->per_epoch += batches_of(b, &b->shape[i]);
-		if (b->shape[i].classes && (b->most_class < 0 || b->shape[i].classes > b->shape[b->most_class].classes))
+		if (b->shape[i].classes &&
+		    (b->most_class < 0 || b->shape[i].classes > b->shape[b->most_class].classes))
 			b->most_class = i;
 	}
 }

@@ -1,11 +1,12 @@
 /*
- * Which items a training step sees, as a function of (seed, micro-batch number) alone: nothing that a
- * resume, a save or a thread could change.
+ * Which items a training step sees, as a function of (seed, micro-batch number) alone: nothing that
+ * a resume, a save or a thread could change.
  *
- * An epoch shows every subject item `repeats` times. Batches never mix shapes: within each shape the items
- * are shuffled and cut into batches (the last may be short), then all batches of all shapes are shuffled
- * (as kohya's trainers do). Class items, for prior preservation, go through an order of their own and come as many
- * as subject items: of the same shape if there are any, else of the shape that has most.
+ * An epoch shows every subject item `repeats` times. Batches never mix shapes: within each shape
+ * the items are shuffled and cut into batches (the last may be short), then all batches of all
+ * shapes are shuffled (as kohya's trainers do). Class items, for prior preservation, go through an
+ * order of their own and come as many as subject items: of the same shape if there are any, else of
+ * the shape that has most.
  */
 #ifndef RUN_BATCHES_H
 #define RUN_BATCHES_H
@@ -33,8 +34,8 @@ void batches_free(struct batches *b);
 int64_t batches_per_epoch(const struct batches *b);
 
 /*
- * Micro-batch number `at` (from 0): one group, or two where class items have another shape. In a group that holds
- * both, subjects come first.
+ * Micro-batch number `at` (from 0): one group, or two where class items have another shape. In a
+ * group that holds both, subjects come first.
  * Returns the number of groups.
  */
 int batches_at(struct batches *b, int64_t at, struct batch_group group[2]);

@@ -237,7 +237,8 @@ int checkpoint_take_vae(struct checkpoint *c, const char *path, struct err *e)
 	from.path = xstrdup(path);
 	from.family = c->family;
 	if (is_folder(path))
-		ret = checkpoint_open_part(&from, PART_VAE, is_folder(below) ? below : path, &none, e);
+		ret = checkpoint_open_part(&from, PART_VAE,
+					   is_folder(below) ? below : path, &none, e);
 	else
 		ret = checkpoint_open_vae_file(&from, path, e);
 	if (!ret && !from.part[PART_VAE].n)

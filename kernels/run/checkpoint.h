@@ -2,19 +2,19 @@
  * A model as its users have it: a diffusers directory, or a single file in the original layout of
  * Stable Diffusion 1 and 2 (.safetensors, .ckpt). Opening one gives, for each part, its weights
  * by their canonical names (diffusers'; text encoder with the level "text_model."), in the shapes
- * that diffusers gives them, and its configuration as diffusers writes it. Nothing is copied: tensors borrow
- * from the mapped files until checkpoint_close.
+ * that diffusers gives them, and its configuration as diffusers writes it. Nothing is copied:
+ * tensors borrow from the mapped files until checkpoint_close.
  *
  * Read are
  *   - folders with model_index.json or unet/: weights as .safetensors or .bin, whole or in shards
  *     (*.index.json), with a variant (.fp16.) if asked for or if there is no other;
- *   - single files, known by names and shapes. Their configuration is derived from the shapes, unless
- *     the file was written by us and carries it ("booth.config" in its metadata) or a folder with
+ *   - single files, known by names and shapes. Their configuration is derived from the shapes,
+ *     unless the file was written by us and carries it ("booth.config" in its metadata) or a folder with
  *     configurations is given.
- * Refused with a sentence that says what it is: SDXL, refiner, DeepFloyd IF, inpainting and depth models,
- * LoRA files, anything unknown. What single files carry beside the weights (EMA, schedules) is passed
- * over; every other unknown tensor is an error that names it. Whether all weights are there, of the right
- * shape and finite is the engine's question when it binds them.
+ * Refused with a sentence that says what it is: SDXL, refiner, DeepFloyd IF, inpainting and depth
+ * models, LoRA files, anything unknown. What single files carry beside the weights (EMA, schedules)
+ * is passed over; every other unknown tensor is an error that names it. Whether all weights are
+ * there, of the right shape and finite is the engine's question when it binds them.
  */
 #ifndef RUN_CHECKPOINT_H
 #define RUN_CHECKPOINT_H
@@ -53,13 +53,16 @@ struct checkpoint {
 struct checkpoint_options {     /* zeroed = nothing special */
 	int ema;                /* take the UNet's EMA weights; an error if there are none */
 	const char *variant;    /* of a folder: "fp16", "non_ema" */
-	const char *config;     /* for single files: a folder as diffusers', whose configurations are taken */
-	int configs_only;       /* of a folder: parts may have a config.json and no weights (training from nothing) */
+	const char *config;     /* for single files: a folder as diffusers',
+				 * whose configurations are taken */
+	int configs_only;       /* of a folder: parts may have a config.json
+				 * and no weights (training from nothing) */
 	const char *prediction; /* "epsilon" or "v_prediction": for single files of SD2, which do not say */
 };
 
 /* `o` may be NULL. */
-int checkpoint_open(struct checkpoint *c, const char *path, const struct checkpoint_options *o, struct err *e);
+int checkpoint_open(struct checkpoint *c, const char *path, const struct checkpoint_options *o,
+		    struct err *e);
 void checkpoint_close(struct checkpoint *c);            /* {0} and twice are fine */
 
 /*
@@ -85,9 +88,13 @@ struct checkpoint_out {
 	const char *scheduler;          /* scheduler_config.json's text */
 	const char *tokenizer;          /* folder whose files are copied (diffusers only) */
 	enum dtype type;                /* DT_F32, DT_F16 or DT_BF16 */
-	char *const *meta;              /* 2 * n_meta strings, into the metadata of every weights file */
+	char *const *meta;              /* 2 * n_meta strings, into the
+					 * metadata of every weights file */
 	size_t n_meta;
-	/* Optional: looks at the finished folder before it takes its place; -1: it is not to (diffusers only). */
+	/*
+	 * Optional: looks at the finished folder before it
+	 * takes its place; -1: it is not to (diffusers only).
+	 */
 	int (*verify)(void *data, const char *written, struct err *e);
 	void *verify_data;
 };
@@ -96,18 +103,21 @@ struct checkpoint_out {
 void checkpoint_out_from(struct checkpoint_out *o, const struct checkpoint *c);
 
 /*
- * A folder that from_pretrained loads. It is written under another name beside `folder` and renamed, so it
- * is there whole or not at all; one that is there already is replaced if it is a model or empty. All
- * three parts, a scheduler and a tokenizer are needed.
+ * A folder that from_pretrained loads. It is written under another name beside `folder` and
+ * renamed, so it is there whole or not at all; one that is there already is replaced if it is a
+ * model or empty. All three parts, a scheduler and a tokenizer are needed.
  */
 int checkpoint_write_diffusers(const char *folder, const struct checkpoint_out *o, struct err *e);
-/* May it be written there? Asked by the one above too; -1: what is there is neither a model nor empty. */
+/*
+ * May it be written there? Asked by the one above too; -1:
+ * what is there is neither a model nor empty.
+ */
 int checkpoint_can_be(const char *folder, struct err *e);
 
 /*
- * One .safetensors file in the original layout; parts may be missing. SD2's text encoder gets OpenCLIP's
- * names, with the last layer that nobody uses (a copy of the one before) so that strict loaders are
- * content. The configurations go into the metadata ("booth.config").
+ * One .safetensors file in the original layout; parts may be missing. SD2's text encoder gets
+ * OpenCLIP's names, with the last layer that nobody uses (a copy of the one before) so that strict
+ * loaders are content. The configurations go into the metadata ("booth.config").
  */
 int checkpoint_write_single(const char *path, const struct checkpoint_out *o, struct err *e);
 
@@ -120,7 +130,8 @@ struct checkpoint_file {
 };
 
 /* Open a file and keep it until checkpoint_close; its tensors and their number. */
-int checkpoint_load(struct checkpoint *c, const char *path, const struct named **at, size_t *n, struct err *e);
+int checkpoint_load(struct checkpoint *c, const char *path, const struct named **at, size_t *n,
+		    struct err *e);
 /* Add a tensor to a part under its canonical name (copied); values borrow. */
 void part_add(struct part_weights *w, const char *name, const struct tensor *t);
 /* Sort; two tensors of one name are a failure. */
@@ -133,8 +144,8 @@ int part_set_config(struct part_weights *w, char *text, const char *what, struct
 int checkpoint_open_folder(struct checkpoint *c, const struct checkpoint_options *o, struct err *e);
 int checkpoint_open_single(struct checkpoint *c, const struct checkpoint_options *o, struct err *e);
 /* One part of a folder: weights and config.json. */
-int checkpoint_open_part(struct checkpoint *c, enum part p, const char *folder, const struct checkpoint_options *o,
-			 struct err *e);
+int checkpoint_open_part(struct checkpoint *c, enum part p, const char *folder,
+			 const struct checkpoint_options *o, struct err *e);
 /* A stand-alone VAE file: names without "first_stage_model.", or diffusers' own. */
 int checkpoint_open_vae_file(struct checkpoint *c, const char *path, struct err *e);
 /* Configurations from shapes, where they are not known yet. */

@@ -262,8 +262,8 @@ static const char scheduler_v[] =
 	"  \"trained_betas\": null\n}\n";
 
 /*
- * Nothing in the weights says what the network predicts. What the caller or the metadata says counts; else
- * SD1 predicts epsilon and SD2 the velocity (768-v is by far the more common SD2).
+ * Nothing in the weights says what the network predicts. What the caller or the metadata says
+ * counts; else SD1 predicts epsilon and SD2 the velocity (768-v is by far the more common SD2).
  */
 static int predicts_v(const struct checkpoint *c, const char *prediction)
 {

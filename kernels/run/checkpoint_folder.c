@@ -176,8 +176,8 @@ static char *read_text(const char *path, struct err *e)
 	return text;
 }
 
-int checkpoint_open_part(struct checkpoint *c, enum part p, const char *folder, const struct checkpoint_options *o,
-			 struct err *e)
+int checkpoint_open_part(struct checkpoint *c, enum part p, const char *folder,
+			 const struct checkpoint_options *o, struct err *e)
 {
 	struct part_weights *w = &c->part[p];
 	char *config = path_join(folder, "config.json"), *text = read_text(config, e);

@@ -8,8 +8,9 @@
  * with four sides, others with two; whoever binds them compares numbers of elements.
  *
  * Read are kohya's names, diffusers' (old attention processors, save_lora_weights, with and without
- * text_model.), PEFT's (adapter folders too), as .safetensors or pickle. A kind of adapter that is more than this
- * (DoRA, LoHa, LoKr), one for SDXL, half a pair, or a tensor that belongs to no module is an error.
+ * text_model.), PEFT's (adapter folders too), as .safetensors or pickle. A kind of adapter that is
+ * more than this (DoRA, LoHa, LoKr), one for SDXL, half a pair, or a tensor that belongs to no
+ * module is an error.
  */
 #ifndef RUN_CHECKPOINT_LORA_H
 #define RUN_CHECKPOINT_LORA_H
@@ -44,12 +45,13 @@ const struct lora_module *lora_find(const struct lora_file *l, const char *modul
 int lora_fit(struct lora_module *m, const struct tensor *weight, struct err *e);
 
 /*
- * Write. LORA_KOHYA keeps alpha as a scalar for each module. The other two have no place for it that
- * every program reads, so B is multiplied by alpha / rank and the file's alpha is its rank; LORA_DIFFUSERS
- * (and only attention in the list) gives the names of save_lora_weights, anything more LORA_PEFT's, because a
- * file with both is not loaded. `type`: DT_F32, DT_F16, DT_BF16. One step: there whole or not at all.
+ * Write. LORA_KOHYA keeps alpha as a scalar for each module. The other two have no place for it
+ * that every program reads, so B is multiplied by alpha / rank and the file's alpha is its rank;
+ * LORA_DIFFUSERS (and only attention in the list) gives the names of save_lora_weights, anything
+ * more LORA_PEFT's, because a file with both is not loaded. `type`: DT_F32, DT_F16, DT_BF16. One
+ * step: there whole or not at all.
  */
-int lora_write(const char *path, enum lora_dialect d, const struct lora_module *at, size_t n, enum dtype type,
-	       char *const *meta, size_t n_meta, struct err *e);
+int lora_write(const char *path, enum lora_dialect d, const struct lora_module *at, size_t n,
+	       enum dtype type, char *const *meta, size_t n_meta, struct err *e);
 
 #endif

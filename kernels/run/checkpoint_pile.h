@@ -13,15 +13,17 @@ struct pile {
 };
 
 void pile_release(struct pile *p);
-struct tensor *pile_add(struct pile *p, const char *name);      /* an empty tensor; good until the next call */
+/* an empty tensor; good until the next call */
+struct tensor *pile_add(struct pile *p, const char *name);
 /* A view of t, converted if it is of another float type. */
-int pile_copy(struct pile *p, const char *name, const struct tensor *t, enum dtype type, struct err *e);
+int pile_copy(struct pile *p, const char *name, const struct tensor *t, enum dtype type,
+	      struct err *e);
 
 /*
- * Write the file. transformers loads none whose metadata lacks "format", so that comes first; one more pair
- * may follow it before those of o.
+ * Write the file. transformers loads none whose metadata lacks "format", so that comes first; one
+ * more pair may follow it before those of o.
  */
-int pile_write(const char *path, const struct pile *p, const struct checkpoint_out *o, char *key, char *value,
-	       struct err *e);
+int pile_write(const char *path, const struct pile *p, const struct checkpoint_out *o, char *key,
+	       char *value, struct err *e);
 
 #endif

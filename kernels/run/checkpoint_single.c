@@ -104,7 +104,10 @@ static int highest(const struct source *s, const char *prefix)
 	return top;
 }
 
-/* input_blocks counts 1 + layers for the first level, then downsampler + layers for each further one. */
+/*
+ * input_blocks counts 1 + layers for the first level, then
+ * downsampler + layers for each further one.
+ */
 static void measure(struct source *s)
 {
 	int blocks = highest(s, "model.diffusion_model.input_blocks."), first = blocks + 1;

@@ -88,8 +88,9 @@ static int put_openclip(struct pile *p, const struct checkpoint_out *o, const st
 }
 
 /*
- * The layer that SD2 leaves out, as a copy of the last one it uses, and the projection: so that programs
- * which build the whole OpenCLIP tower find every weight. Nothing that is computed depends on them.
+ * The layer that SD2 leaves out, as a copy of the last one it uses, and the projection: so that
+ * programs which build the whole OpenCLIP tower find every weight. Nothing that is computed depends
+ * on them.
  */
 static int put_unused(struct pile *p, const struct checkpoint_out *o, int layers, int64_t width,
 		      struct err *e)

@@ -20,7 +20,8 @@ static void emit(struct model *m, const struct pipeline *p, enum part part)
 	} else {
 		int64_t f = vae_factor(&p->vae);
 
-		vae_encode(m, &p->vae, g_input(g, "image", DT_F32, 1, SIDE * f, SIDE * f, p->vae.in_channels));
+		vae_encode(m, &p->vae,
+			   g_input(g, "image", DT_F32, 1, SIDE * f, SIDE * f, p->vae.in_channels));
 		vae_decode(m, &p->vae, g_input(g, "z", DT_F32, 1, SIDE, SIDE, p->vae.latent));
 	}
 }
@@ -47,7 +48,8 @@ static int wanted(struct pool *out, const struct pipeline *p, enum part part, st
 	return ret;
 }
 
-static int check_part(const struct pipeline *p, enum part part, const struct pool *pool, struct err *e)
+static int check_part(const struct pipeline *p, enum part part, const struct pool *pool,
+		      struct err *e)
 {
 	const struct part_weights *w = &p->model.part[part];
 	size_t skip = strlen(part_name(part)) + 1;
@@ -81,7 +83,8 @@ int claim_check(const struct pipeline *p, struct err *e)
 
 		if (!p->model.part[part].n)
 			continue;
-		if (wanted(&pool, p, (enum part)part, e) < 0 || check_part(p, (enum part)part, &pool, e) < 0)
+		if (wanted(&pool, p, (enum part)part, e) < 0 ||
+		    check_part(p, (enum part)part, &pool, e) < 0)
 			ret = -1;
 		pool_release(&pool);
 	}

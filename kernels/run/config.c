@@ -5,10 +5,12 @@
 /* A number that may be a list by level. */
 static int64_t by_level(const struct json *v, int level, int64_t otherwise)
 {
-	return json_type(v) == JSON_LIST ? json_int(json_at(v, (size_t)level), otherwise) : json_int(v, otherwise);
+	return json_type(v) == JSON_LIST ? json_int(json_at(v, (size_t)level), otherwise) :
+		json_int(v, otherwise);
 }
 
-static int read_widths(int64_t width[MAX_LEVELS], int *levels, const struct json *list, const char *what, struct err *e)
+static int read_widths(int64_t width[MAX_LEVELS], int *levels, const struct json *list,
+		       const char *what, struct err *e)
 {
 	size_t n = json_count(list);
 
@@ -42,7 +44,8 @@ static int read_blocks(struct unet_config *c, const struct json *doc, struct err
 		heads = json_get(doc, "attention_head_dim");    /* misnamed in diffusers: the number of heads */
 	for (int i = 0; i < c->levels; i++) {
 		const char *d = json_text(json_at(down, (size_t)i), i < c->levels - 1 ? "CrossAttnDownBlock2D" : "DownBlock2D");
-		const char *u = json_text(json_at(up, (size_t)(c->levels - 1 - i)), strcmp(d, "DownBlock2D") ? "CrossAttnUpBlock2D" : "UpBlock2D");
+		const char *u = json_text(json_at(up, (size_t)(c->levels - 1 - i)),
+					  strcmp(d, "DownBlock2D") ? "CrossAttnUpBlock2D" : "UpBlock2D");
 
 		c->attention[i] = !strcmp(d, "CrossAttnDownBlock2D");
 		if (!c->attention[i] && strcmp(d, "DownBlock2D"))
@@ -125,8 +128,8 @@ int config_text(struct text_config *c, const struct json *doc, struct err *e)
 	};
 	if (strcmp(act, "quick_gelu") && strcmp(act, "gelu"))
 		return fail(e, "text encoder: hidden_act '%s' is not supported, only quick_gelu and gelu are", act);
-	if (c->vocab < 1 || c->width < 1 || c->inner < 1 || c->layers < 1 || c->positions < 1 || c->heads < 1 ||
-	    c->width % c->heads)
+	if (c->vocab < 1 || c->width < 1 || c->inner < 1 || c->layers < 1 || c->positions < 1 ||
+	    c->heads < 1 || c->width % c->heads)
 		return fail(e, "text encoder: %lld layers of width %lld with %lld heads cannot be built",
 			    (long long)c->layers, (long long)c->width, (long long)c->heads);
 	return 0;

@@ -22,9 +22,12 @@ struct loss_options {                   /* {0} is the plain mean squared error *
 	enum huber_schedule huber;
 	double huber_c, huber_scale;    /* 0.1, 1 */
 	double snr_gamma;               /* min-SNR weighting; 0: none, 5 is usual */
-	int snr_plus_one;               /* v: min(snr, gamma) / snr + 1, as one script of diffusers */
-	int scale_v;                    /* v: snr / (snr + 1), the size of a noise prediction's loss */
-	double v_pred_like;             /* epsilon: add that part of a v prediction's loss; 0: none */
+	int snr_plus_one;               /* v: min(snr, gamma) / snr + 1,
+					 * as one script of diffusers */
+	int scale_v;                    /* v: snr / (snr + 1), the size
+					 * of a noise prediction's loss */
+	double v_pred_like;             /* epsilon: add that part of a
+					 * v prediction's loss; 0: none */
 	int debiased;                   /* 1 / sqrt(snr); v: 1 / (snr + 1) */
 };
 

@@ -12,8 +12,8 @@
  *	inverse_sqrt            w, then sqrt(timescale / (step - warmup + timescale)); without a
  *	                        timescale (0) it is the warm-up, or 10,000
  *	cosine_with_min_lr      w, then cosine with `cycles` half waves down to min_ratio
- *	warmup_stable_decay     min_ratio up to 1, 1, and in the last `decay` of `total` updates cosine
- *	                        down to min_ratio
+ *	warmup_stable_decay     min_ratio up to 1, 1, and in the last `decay` of `total` updates
+ *	                        cosine down to min_ratio
  *
  * With any warm-up the first update has the rate 0 (that of warmup_stable_decay min_ratio).
  */

@@ -53,12 +53,16 @@ static int plan_shape(struct network *net, struct network_shape *s, struct err *
 	return ret;
 }
 
-/* Weights once; an arena that is large enough for the largest shape, to which all shapes are bound again. */
+/*
+ * Weights once; an arena that is large enough for the
+ * largest shape, to which all shapes are bound again.
+ */
 static int place(struct network *net, struct err *e)
 {
 	size_t want = 0;
 
-	if (!net->pool.memory && (pool_place(&net->pool, net->b, e) < 0 || pool_fetch(&net->pool, &net->source, e) < 0))
+	if (!net->pool.memory &&
+	    (pool_place(&net->pool, net->b, e) < 0 || pool_fetch(&net->pool, &net->source, e) < 0))
 		return -1;
 	for (size_t i = 0; i < net->n; i++)
 		if (net->shape[i].session.plan.arena > want)
@@ -84,7 +88,8 @@ static void forget_all(struct network *net)
 	arena_release(&net->arena);
 }
 
-struct network_shape *network_shape(struct network *net, const int64_t side[SHAPE_SIDES], struct err *e)
+struct network_shape *network_shape(struct network *net, const int64_t side[SHAPE_SIDES],
+				    struct err *e)
 {
 	struct network_shape *s;
 

@@ -1,9 +1,11 @@
 /*
- * One network of a model for inference: its weights once on the device, a session for each shape that is
- * asked for, made on demand.
+ * One network of a model for inference: its weights once on the device, a session for each shape
+ * that is asked for, made on demand.
  *
  *	network_begin(&net, backend, build_unet, &config);
- *	s = network_shape(&net, (int64_t[]){ 2, 64, 64, 77 }, e);        first call: weights are fetched
+ *	s = network_shape(&net, (int64_t[]){ 2, 64, 64, 77 }, e);
+ *
+ * The first call fetches the weights.
  */
 #ifndef RUN_NETWORK_H
 #define RUN_NETWORK_H
@@ -43,10 +45,14 @@ struct network {
 void network_begin(struct network *net, struct backend *b, network_build *build, const void *config,
 		   struct weight_source source);
 /* NULL: failed. The pointer is good until the next call. */
-struct network_shape *network_shape(struct network *net, const int64_t side[SHAPE_SIDES], struct err *e);
+struct network_shape *network_shape(struct network *net, const int64_t side[SHAPE_SIDES],
+				    struct err *e);
 void network_release(struct network *net);
 
-/* Fetch every weight (not state) of a pool from a source; all must be there, of the right shape and finite. */
+/*
+ * Fetch every weight (not state) of a pool from a source;
+ * all must be there, of the right shape and finite.
+ */
 int pool_fetch(struct pool *p, const struct weight_source *source, struct err *e);
 
 #endif

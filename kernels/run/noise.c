@@ -77,7 +77,8 @@ static void linspace(float *out, int n, float start, float end)
 	float step = (end - start) / (float)(n - 1);
 
 	for (int i = 0; i < n; i++)
-		out[i] = i < n / 2 ? fmaf((float)i, step, start) : fmaf(-(float)(n - 1 - i), step, end);
+		out[i] = i < n / 2 ? fmaf((float)i, step, start) :
+			fmaf(-(float)(n - 1 - i), step, end);
 }
 
 static double cosine_level(double u)
@@ -93,7 +94,8 @@ static void fill_betas(float *beta, const struct noise_config *c)
 
 	if (c->schedule == BETA_COSINE) {
 		for (int i = 0; i < n; i++) {
-			double b = 1 - cosine_level((double)(i + 1) / n) / cosine_level((double)i / n);
+			double b = 1 - cosine_level((double)(i + 1) / n) /
+				cosine_level((double)i / n);
 			beta[i] = (float)(b < 0.999 ? b : 0.999);
 		}
 	} else if (c->schedule == BETA_LINEAR) {

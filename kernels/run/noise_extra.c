@@ -81,8 +81,10 @@ static void add_field(const struct noise_shape *p, float *noise, const struct no
 			double u = fx - (double)x0, v = fy - (double)y0;
 			for (int64_t k = 0; k < p->samples * p->channels; k++) {
 				int64_t n = k / p->channels, c = k % p->channels;
-				double a = field[index_of(f, n, c, y0, x0)], b = field[index_of(f, n, c, y0, x1)];
-				double d = field[index_of(f, n, c, y1, x0)], e = field[index_of(f, n, c, y1, x1)];
+				double a = field[index_of(f, n, c, y0, x0)],
+					b = field[index_of(f, n, c, y0, x1)];
+				double d = field[index_of(f, n, c, y1, x0)],
+					e = field[index_of(f, n, c, y1, x1)];
 				double top = a * (1 - u) + b * u, low = d * (1 - u) + e * u;
 				float sum = (float)(weight * (top * (1 - v) + low * v));
 				noise[index_of(p, n, c, y, x)] += sum;

@@ -12,7 +12,8 @@
 struct noise_options {                  /* {0}: none */
 	double offset;                  /* strength of one draw a sample and channel; 0.05 to 0.1 */
 	int offset_random;              /* times a uniform number, one a batch */
-	double adaptive;                /* strength += this * |mean of the channel's latents|, to 0 */
+	double adaptive;                /* strength += this * |mean of
+					 * the channel's latents|, to 0 */
 	int multires;                   /* levels at most; 6 to 10 */
 	double multires_discount;       /* strength of level i is discount^i; 0.3 */
 	double ip_gamma;                /* input perturbation; 0.1 */
@@ -21,7 +22,8 @@ struct noise_options {                  /* {0}: none */
 
 struct noise_shape {
 	int64_t samples, channels, h, w;
-	int channels_last;              /* [samples][h][w][channels], else [samples][channels][h][w] */
+	int channels_last;              /* [samples][h][w][channels],
+					 * else [samples][channels][h][w] */
 };
 
 /* Where draws come from, one after the other. */

@@ -23,7 +23,8 @@ id pipeline_unet_graph(struct model *m, const void *config, const int64_t s[SHAP
 /* side 0: rows of ids, side 1: layers left out */
 static id build_text(struct model *m, const void *config, const int64_t s[SHAPE_SIDES])
 {
-	return text_encoder(m, config, g_input(m->g, "ids", DT_I32, 1, 1, s[0], s[3]), (int)s[1], NULL);
+	return text_encoder(m, config, g_input(m->g, "ids", DT_I32, 1, 1, s[0], s[3]),
+			    (int)s[1], NULL);
 }
 
 static id build_encode(struct model *m, const void *config, const int64_t s[SHAPE_SIDES])
@@ -83,7 +84,8 @@ int pipeline_open(struct pipeline *p, const struct pipeline_options *o, struct e
 	struct checkpoint_options co = { .configs_only = o->configs_only };
 
 	*p = (struct pipeline){ 0 };
-	if (cpu_open(&p->b, o->threads, NULL, e) < 0 || checkpoint_open(&p->model, o->model, &co, e) < 0)
+	if (cpu_open(&p->b, o->threads, NULL, e) < 0 ||
+	    checkpoint_open(&p->model, o->model, &co, e) < 0)
 		return -1;
 	if (o->vae && checkpoint_take_vae(&p->model, o->vae, e) < 0)
 		return -1;
@@ -110,26 +112,32 @@ void pipeline_close(struct pipeline *p)
 	*p = (struct pipeline){ 0 };
 }
 
+int pipeline_no_tokenizer(const char *model, struct err *e)
+{
+	return fail(e, "'%s' has no vocabulary, as single files never have: give --tokenizer FOLDER with CLIP's vocab.json "
+		    "and merges.txt, or install one by tools/get-clip-vocabulary", model);
+}
+
 int pipeline_need_tokenizer(struct pipeline *p, struct err *e)
 {
 	if (p->tokenizer)
 		return 0;
 	if (!p->tokenizer_path)
-		return fail(e, "'%s' has no vocabulary, as single files never have: give --tokenizer FOLDER with CLIP's vocab.json "
-			    "and merges.txt, or install one by tools/get-clip-vocabulary", p->model.path);
+		return pipeline_no_tokenizer(p->model.path, e);
 	return tokenizer_open(&p->tokenizer, p->tokenizer_path, e);
 }
 
 /* The network, begun when it is first needed. */
-static struct network *begin(struct pipeline *p, struct network *net, enum part part, network_build *build,
-			     const void *config, struct err *e)
+static struct network *begin(struct pipeline *p, struct network *net, enum part part,
+			     network_build *build, const void *config, struct err *e)
 {
 	if (!p->model.part[part].config) {
 		fail(e, "'%s' has no %s%s", p->model.path, part_name(part), part == PART_VAE ? ": give --vae PATH" : "");
 		return NULL;
 	}
 	if (!net->b)
-		network_begin(net, p->b, build, config, (struct weight_source){ weights_get, &p->weights, p->model.path });
+		network_begin(net, p->b, build, config,
+			      (struct weight_source){ weights_get, &p->weights, p->model.path });
 	return net;
 }
 
@@ -151,7 +159,8 @@ static void join_chunks(float *out, const float *hidden, int64_t chunks, int64_t
 	memcpy(out + (1 + 75 * chunks) * width, hidden + (chunks * 77 - 1) * width, row);
 }
 
-static int run_text(struct pipeline *p, const int32_t *ids, int64_t rows, int64_t skip, int64_t length, float *out, struct err *e)
+static int run_text(struct pipeline *p, const int32_t *ids, int64_t rows, int64_t skip,
+		    int64_t length, float *out, struct err *e)
 {
 	struct network *net = begin(p, &p->net_text, PART_TEXT, build_text, &p->text, e);
 	struct network_shape *s;
@@ -239,11 +248,13 @@ static void finish_moments(float *out, const float *nhwc, int64_t latent, int64_
 	int64_t half = latent * h * w;
 
 	to_nchw(out, nhwc, 1, 2 * latent, h, w);
-	for (int64_t i = half; i < 2 * half; i++)       /* logvar; NaN stays NaN and is found below */
+	/* logvar; NaN stays NaN and is found below */
+	for (int64_t i = half; i < 2 * half; i++)
 		out[i] = out[i] < -30 ? -30 : out[i] > 20 ? 20 : out[i];
 }
 
-int pipeline_encode(struct pipeline *p, const struct image *im, struct tensor *moments, struct err *e)
+int pipeline_encode(struct pipeline *p, const struct image *im, struct tensor *moments,
+		    struct err *e)
 {
 	struct network *net = begin(p, &p->net_encode, PART_VAE, build_encode, &p->vae, e);
 	int64_t h, w, c = 2 * p->vae.latent;
@@ -280,10 +291,12 @@ static uint8_t level(float v)
 	return (uint8_t)(v * 255 + .5f);
 }
 
-int pipeline_decode_values(struct pipeline *p, const float *latent, int64_t h, int64_t w, float *out, struct err *e)
+int pipeline_decode_values(struct pipeline *p, const float *latent, int64_t h, int64_t w,
+			   float *out, struct err *e)
 {
 	struct network *net = begin(p, &p->net_decode, PART_VAE, build_decode, &p->vae, e);
-	struct network_shape *s = net ? network_shape(net, (int64_t[SHAPE_SIDES]){ 1, h, w, 0 }, e) : NULL;
+	struct network_shape *s = net ?
+		network_shape(net, (int64_t[SHAPE_SIDES]){ 1, h, w, 0 }, e) : NULL;
 	int64_t n = p->vae.latent * h * w;
 	int ret = -1;
 	float *z;
@@ -300,13 +313,15 @@ int pipeline_decode_values(struct pipeline *p, const float *latent, int64_t h, i
 	return ret;
 }
 
-int pipeline_decode(struct pipeline *p, const float *latent, int64_t h, int64_t w, struct image *im, struct err *e)
+int pipeline_decode(struct pipeline *p, const float *latent, int64_t h, int64_t w, struct image *im,
+		    struct err *e)
 {
 	int64_t f = vae_factor(&p->vae), pixels = h * f * w * f * 3;
 	float *out = xmalloc((size_t)pixels * sizeof *out);
 	int ret = -1;
 
-	if (image_new(im, (int)(w * f), (int)(h * f), 3, e) < 0 || pipeline_decode_values(p, latent, h, w, out, e) < 0)
+	if (image_new(im, (int)(w * f), (int)(h * f), 3, e) < 0 ||
+	    pipeline_decode_values(p, latent, h, w, out, e) < 0)
 		goto out;
 	for (int64_t i = 0; i < pixels; i++)
 		if (!isfinite(out[i])) {

@@ -1,7 +1,8 @@
 /*
- * A model that is used: text to hidden states, picture to moments, latent to picture, prompt to pictures.
- * Networks are built and their weights fetched when they are first needed. Everything is a function of its
- * arguments: the same prompt and seed give the same picture whatever else was drawn before.
+ * A model that is used: text to hidden states, picture to moments, latent to picture, prompt to
+ * pictures. Networks are built and their weights fetched when they are first needed. Everything is
+ * a function of its arguments: the same prompt and seed give the same picture whatever else was
+ * drawn before.
  */
 #ifndef RUN_PIPELINE_H
 #define RUN_PIPELINE_H
@@ -31,7 +32,8 @@ struct pipeline_options {
 	const char *model;              /* folder or file */
 	const char *vae;                /* another autoencoder, or NULL */
 	const char *tokenizer;          /* folder, or NULL: the model's own, or the installed one */
-	int configs_only;               /* parts of the model may lack weights: they are trained from nothing */
+	int configs_only;               /* parts of the model may lack weights:
+					 * they are trained from nothing */
 	int threads;
 };
 
@@ -44,8 +46,13 @@ void pipeline_close(struct pipeline *p);
  */
 char *pipeline_installed_tokenizer(void);
 
-/* Is the tokenizer there? Else a failure that names both remedies (--tokenizer, tools/get-clip-vocabulary). */
+/*
+ * Is the tokenizer there? Else a failure that names both
+ * remedies (--tokenizer, tools/get-clip-vocabulary).
+ */
 int pipeline_need_tokenizer(struct pipeline *p, struct err *e);
+/* That failure. */
+int pipeline_no_tokenizer(const char *model, struct err *e);
 
 /* ---- text ---- */
 
@@ -53,7 +60,8 @@ int pipeline_need_tokenizer(struct pipeline *p, struct err *e);
 int64_t text_tokens(int64_t max_tokens);
 
 /*
- * out [text_tokens][width]. clip_skip 1: the last layer; 2: the one before, and so on (final norm always).
+ * out [text_tokens][width]. clip_skip 1: the last layer; 2: the one before, and so on (final norm
+ * always).
  * *cut: tokens that did not fit (may be NULL).
  */
 int pipeline_text(struct pipeline *p, const char *caption, int64_t clip_skip, int64_t max_tokens,
@@ -61,13 +69,19 @@ int pipeline_text(struct pipeline *p, const char *caption, int64_t clip_skip, in
 
 /* ---- pictures ---- */
 
-/* moments [2 latent][h][w] (mean, clamped logvar), an owned f32 tensor. Sides must be multiples of vae_factor. */
-int pipeline_encode(struct pipeline *p, const struct image *im, struct tensor *moments, struct err *e);
+/*
+ * moments [2 latent][h][w] (mean, clamped logvar), an owned
+ * f32 tensor. Sides must be multiples of vae_factor.
+ */
+int pipeline_encode(struct pipeline *p, const struct image *im, struct tensor *moments,
+		    struct err *e);
 
 /* latent [latent][h][w] as the UNet has it (times the scaling factor) -> RGB. */
-int pipeline_decode(struct pipeline *p, const float *latent, int64_t h, int64_t w, struct image *im, struct err *e);
+int pipeline_decode(struct pipeline *p, const float *latent, int64_t h, int64_t w, struct image *im,
+		    struct err *e);
 /* The same before it is cut to 0..1 and rounded to 8 bits: out [rows][columns][3], about -1..1. */
-int pipeline_decode_values(struct pipeline *p, const float *latent, int64_t h, int64_t w, float *out, struct err *e);
+int pipeline_decode_values(struct pipeline *p, const float *latent, int64_t h, int64_t w,
+			   float *out, struct err *e);
 
 /* ---- sampling ---- */
 
@@ -87,15 +101,20 @@ struct sample_options {
 typedef int sample_tick(void *who, int done, int total);
 
 /*
- * `count` pictures, numbers first .. first + count - 1. Number i is what the seed `seed + i` gives for number
- * 0 (as web UIs count), so pictures do not depend on the batch. latent [count][latent][h][w]; `each` may be NULL.
+ * `count` pictures, numbers first .. first + count - 1. Number i is what the seed `seed + i` gives
+ * for number 0 (as web UIs count), so pictures do not depend on the batch. latent
+ * [count][latent][h][w]; `each` may be NULL.
  */
-int pipeline_sample(struct pipeline *p, const struct sample_options *o, int64_t first, int64_t count, float *latent,
-		    sample_tick *each, void *who, struct err *e);
+int pipeline_sample(struct pipeline *p, const struct sample_options *o, int64_t first,
+		    int64_t count, float *latent, sample_tick *each, void *who, struct err *e);
 
-/* The same from given unit noise [count][latent][h][w] (in: noise, out: latent, after every tick too): for tests. */
-int pipeline_sample_from(struct pipeline *p, const struct sample_options *o, int64_t count, float *latent,
-			 const struct sampler_noise *noise, sample_tick *each, void *who, struct err *e);
+/*
+ * The same from given unit noise [count][latent][h][w] (in:
+ * noise, out: latent, after every tick too): for tests.
+ */
+int pipeline_sample_from(struct pipeline *p, const struct sample_options *o, int64_t count,
+			 float *latent, const struct sampler_noise *noise, sample_tick *each,
+			 void *who, struct err *e);
 
 /* The UNet's graph: pictures, latent rows, columns, tokens (inside). */
 id pipeline_unet_graph(struct model *m, const void *config, const int64_t s[SHAPE_SIDES]);

@@ -7,9 +7,9 @@
 #include "kernels/run/pipeline.h"
 
 /*
- * The network is asked about one picture at a time (with guidance: without and with the prompt, as two rows):
- * kernels choose their ways by the number of rows, so the last bits would depend on the batch otherwise. A pair of
- * rows keeps a CPU busy already.
+ * The network is asked about one picture at a time (with guidance: without and with the prompt, as
+ * two rows): kernels choose their ways by the number of rows, so the last bits would depend on the
+ * batch otherwise. A pair of rows keeps a CPU busy already.
  */
 struct drawing {                /* pictures on their way from noise to latents */
 	struct pipeline *p;
@@ -29,9 +29,11 @@ static int read_text(struct drawing *d, struct err *e)
 	int64_t size = text_tokens(o->max_tokens) * d->p->text.width;
 
 	d->text = xmalloc((size_t)(d->rows * size) * sizeof *d->text);
-	if (d->rows == 2 && pipeline_text(d->p, o->negative ? o->negative : "", o->clip_skip, o->max_tokens, d->text, NULL, e) < 0)
+	if (d->rows == 2 && pipeline_text(d->p, o->negative ? o->negative : "", o->clip_skip,
+					  o->max_tokens, d->text, NULL, e) < 0)
 		return -1;
-	return pipeline_text(d->p, o->prompt, o->clip_skip, o->max_tokens, d->text + (d->rows - 1) * size, NULL, e);
+	return pipeline_text(d->p, o->prompt, o->clip_skip, o->max_tokens,
+			     d->text + (d->rows - 1) * size, NULL, e);
 }
 
 static int start(struct drawing *d, struct err *e)
@@ -50,8 +52,11 @@ static int start(struct drawing *d, struct err *e)
 	d->nhwc = xmalloc(pair * sizeof(float));
 	d->out = xmalloc(pair * sizeof(float));
 	if (!p->net_unet.b)
-		network_begin(&p->net_unet, p->b, pipeline_unet_graph, &p->unet, (struct weight_source){ weights_get, &p->weights });
-	d->shape = network_shape(&p->net_unet, (int64_t[SHAPE_SIDES]){ d->rows, d->h, d->w, text_tokens(d->o->max_tokens) }, e);
+		network_begin(&p->net_unet, p->b, pipeline_unet_graph, &p->unet,
+			      (struct weight_source){ weights_get, &p->weights });
+	d->shape = network_shape(&p->net_unet,
+				 (int64_t[SHAPE_SIDES]){ d->rows, d->h, d->w,
+							 text_tokens(d->o->max_tokens) }, e);
 	return d->shape ? session_put(&d->shape->session, "text", d->text, e) : -1;
 }
 
@@ -65,8 +70,8 @@ static int predict_one(struct drawing *d, float time, const float *in, float *an
 	to_nhwc(d->nhwc, in, 1, c, d->h, d->w);
 	if (d->rows == 2)
 		memcpy(d->nhwc + n, d->nhwc, (size_t)n * sizeof *d->nhwc);
-	if (session_put(s, "x", d->nhwc, e) < 0 || session_put(s, "t", times, e) < 0 || session_run(s, e) < 0 ||
-	    session_get(s, d->shape->out, d->nhwc, e) < 0)
+	if (session_put(s, "x", d->nhwc, e) < 0 || session_put(s, "t", times, e) < 0 ||
+	    session_run(s, e) < 0 || session_get(s, d->shape->out, d->nhwc, e) < 0)
 		return -1;
 	to_nchw(d->out, d->nhwc, d->rows, c, d->h, d->w);
 	if (d->rows == 1) {
@@ -83,7 +88,8 @@ static int predict(struct drawing *d, int i, const float *x, struct err *e)
 {
 	sampler_scale_input(&d->s, i, x, d->in);
 	for (int64_t k = 0; k < d->n; k++)
-		if (predict_one(d, sampler_timestep(&d->s, i), d->in + k * d->each, d->answer + k * d->each, e) < 0)
+		if (predict_one(d, sampler_timestep(&d->s, i), d->in + k * d->each,
+				d->answer + k * d->each, e) < 0)
 			return -1;
 	return 0;
 }
@@ -98,7 +104,8 @@ static void finish(struct drawing *d)
 	free(d->out);
 }
 
-static int check_options(const struct pipeline *p, const struct sample_options *o, int64_t count, struct err *e)
+static int check_options(const struct pipeline *p, const struct sample_options *o, int64_t count,
+			 struct err *e)
 {
 	int f = vae_factor(&p->vae);
 
@@ -112,8 +119,9 @@ static int check_options(const struct pipeline *p, const struct sample_options *
 	return 0;
 }
 
-int pipeline_sample_from(struct pipeline *p, const struct sample_options *o, int64_t count, float *latent,
-			 const struct sampler_noise *noise, sample_tick *each, void *who, struct err *e)
+int pipeline_sample_from(struct pipeline *p, const struct sample_options *o, int64_t count,
+			 float *latent, const struct sampler_noise *noise, sample_tick *each,
+			 void *who, struct err *e)
 {
 	struct drawing d = { .p = p, .o = o, .n = count, .rows = o->scale > 1 ? 2 : 1 };
 	int ret = -1;
@@ -158,11 +166,12 @@ static void draw_step(void *who, int i, float *out, int64_t n)
 	}
 }
 
-int pipeline_sample(struct pipeline *p, const struct sample_options *o, int64_t first, int64_t count, float *latent,
-		    sample_tick *each, void *who, struct err *e)
+int pipeline_sample(struct pipeline *p, const struct sample_options *o, int64_t first,
+		    int64_t count, float *latent, sample_tick *each, void *who, struct err *e)
 {
 	int f = vae_factor(&p->vae);
-	struct draws d = { o->seed + (uint64_t)first, p->vae.latent * (o->height / f) * (o->width / f) };
+	struct draws d = { o->seed + (uint64_t)first,
+			   p->vae.latent * (o->height / f) * (o->width / f) };
 	struct sampler_noise noise = { draw_step, &d };
 
 	if (check_options(p, o, count, e) < 0)

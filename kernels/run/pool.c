@@ -29,7 +29,8 @@ static int declare(struct pool *p, const struct node *n, struct err *e)
 	}
 	p->entry = grow(p->entry, p->n, &p->cap, sizeof *p->entry);
 	w = &p->entry[p->n++];
-	*w = (struct pool_entry){ .name = xstrdup(n->name), .kind = n->op, .trainable = n->trainable };
+	*w = (struct pool_entry){ .name = xstrdup(n->name), .kind = n->op,
+				  .trainable = n->trainable };
 	memcpy(w->dim, n->dim, sizeof w->dim);
 	return 0;
 }
@@ -37,7 +38,8 @@ static int declare(struct pool *p, const struct node *n, struct err *e)
 int pool_declare(struct pool *p, const struct graph *g, struct err *e)
 {
 	for (id i = 0; i < g->n; i++)
-		if ((g->node[i].op == OP_WEIGHT || g->node[i].op == OP_STATE) && declare(p, &g->node[i], e) < 0)
+		if ((g->node[i].op == OP_WEIGHT || g->node[i].op == OP_STATE) &&
+		    declare(p, &g->node[i], e) < 0)
 			return -1;
 	return 0;
 }
@@ -204,7 +206,8 @@ int pool_get(const struct pool *p, const struct pool_entry *w, struct tensor *ou
 		return -1;
 	if (rank != 4 || rs == 1)
 		return pool_get_raw(p, w, values, e);
-	if (mem_try(&raw, (size_t)entry_count(w) * sizeof(float), w->name, e) < 0 || pool_get_raw(p, w, raw, e) < 0)
+	if (mem_try(&raw, (size_t)entry_count(w) * sizeof(float), w->name, e) < 0 ||
+	    pool_get_raw(p, w, raw, e) < 0)
 		goto out;
 	turn(values, raw, w->dim[0], rs, w->dim[3]);
 	ret = 0;

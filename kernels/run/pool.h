@@ -1,9 +1,10 @@
 /*
  * The pool: everything that outlives a step on the device, by name. Weights, optimizer moments,
- * sums, averages. Graphs for different shapes bind to the same pool, so a weight lies on the device once.
+ * sums, averages. Graphs for different shapes bind to the same pool, so a weight lies on the device
+ * once.
  *
- * Host side the values are in the files' layout (convolutions [k][c][r][s]); on the device they are in the
- * graph's ([k][r][s][c]). pool_put and pool_get turn them.
+ * Host side the values are in the files' layout (convolutions [k][c][r][s]); on the device they are
+ * in the graph's ([k][r][s][c]). pool_put and pool_get turn them.
  *
  * One allocation: names are declared first (pool_declare, from the graphs' sources), then
  * pool_place allocates, then values are put.
@@ -40,9 +41,9 @@ void pool_release(struct pool *p);
 struct pool_entry *pool_find(const struct pool *p, const char *name);   /* or NULL */
 
 /*
- * Put a tensor of the files' layout: any float type; its shape must be the entry's ([k][c][r][s] for filters,
- * [k][c] for linear layers, [c] for rows; leading and trailing 1-sides of a linear weight's are tolerated).
- * Fails on a wrong shape ("weight 'x' is 320x4x3x3, the model wants 320x8x3x3") and on non-finite values.
+ * Put a tensor of the files' layout: any float type; its shape must be the entry's ([k][c][r][s]
+ * for filters, [k][c] for linear layers, [c] for rows; leading and trailing 1-sides of a linear
+ * weight's are tolerated). Fails on a wrong shape ("weight 'x' is 320x4x3x3, the model wants 320x8x3x3") and on non-finite values.
  */
 int pool_put(struct pool *p, struct pool_entry *w, const struct tensor *t, struct err *e);
 /* The shape's part of that alone. */

@@ -56,8 +56,8 @@ static int take_state(struct sampler *s, struct err *e)
 		return -1;
 	if (s->c.threshold && take(&s->sorted, s->each, e) < 0)
 		return -1;
-	if (sampler_in_pairs(s->c.kind) || s->c.kind == SAMPLER_PNDM || s->c.kind == SAMPLER_DPM_SINGLE ||
-	    s->c.kind == SAMPLER_UNIPC)
+	if (sampler_in_pairs(s->c.kind) || s->c.kind == SAMPLER_PNDM ||
+	    s->c.kind == SAMPLER_DPM_SINGLE || s->c.kind == SAMPLER_UNIPC)
 		return take(&s->saved, n, e);
 	return 0;
 }

@@ -6,7 +6,7 @@
  *	struct sampler s = { 0 };
  *	sampler_configure(&c, scheduler_config, "dpm++ 2m karras", e);
  *	sampler_init(&s, &c, 30, samples, each, e);
- *	x = noise * s.init_sigma;                       (or sampler_noise for a picture to start from)
+ *	x = noise * s.init_sigma;               (or sampler_noise for a picture to start from)
  *	for (i = s.first; i < s.count; i++) {
  *		sampler_scale_input(&s, i, x, in);
  *		... out = network(in, sampler_timestep(&s, i))
@@ -23,12 +23,12 @@
  *
  * Timesteps and results are those of diffusers' schedulers of the same options, with these
  * exceptions:
- *  - a rescaled schedule (zero terminal SNR) is used by every sampler, not only by those whose class
- *    knows the option;
+ *  - a rescaled schedule (zero terminal SNR) is used by every sampler, not only by those whose
+ *    class knows the option;
  *    where sigma would be infinite, a = 2^-24 (sigma 4096) takes the place of 0;
  *  - DDIM's factor sqrt(1 - a - std^2) is 0 where rounding makes it a root of less than 0, not NaN;
- *  - trailing timesteps are always n (numpy's arange can give one more), and all timesteps are within
- *    the schedule;
+ *  - trailing timesteps are always n (numpy's arange can give one more), and all timesteps are
+ *    within the schedule;
  *  - the stochastic third order of DPM++ is k-diffusion's, whose last term vanishes with the step;
  *  - LMS started in the middle (img2img) uses the order for which it has derivatives.
  */
@@ -65,7 +65,8 @@ struct sampler_config {
 	int alpha_to_one;               /* before the start a = 1, else a[0] (DDIM, PNDM) */
 	int clip;                       /* x0 to +- clip_range (DDPM, DDIM, Heun) */
 	double clip_range;
-	int threshold;                  /* x0 by quantile, instead of clip (DDPM, DDIM, DPM++, UniPC) */
+	int threshold;                  /* x0 by quantile, instead of clip
+					 * (DDPM, DDIM, DPM++, UniPC) */
 	double threshold_ratio, threshold_max;
 	enum step_variance variance;
 	int order;                      /* DPM++, UniPC: 1..3 */
@@ -86,18 +87,19 @@ struct sampler_config {
  * the spacing of DDPM, DDIM and PNDM is leading, that of the others linspace). PNDM runs its linear
  * multistep part alone. Names, in any case, blank, '-' and '_' alike:
  *	diffusers' class names
- *	kohya's         ddim pndm lms k_lms euler k_euler euler_a k_euler_a heun dpm_2 k_dpm_2 dpm_2_a
- *	                k_dpm_2_a dpmsolver++ dpmsingle
- *	web UIs'        DDIM, PLMS, LMS [Karras], Euler [Karras], Euler a, Heun [Karras], DPM2 [Karras],
- *	                DPM2 a [Karras], DPM++ 2M [Karras], DPM++ 2M SDE [Karras], DPM++ 2S,
- *	                DPM++ 3M, DPM++ 3M SDE [Karras],
- *	                UniPC [Karras], DDPM
+ *	kohya's         ddim pndm lms k_lms euler k_euler euler_a k_euler_a heun dpm_2 k_dpm_2
+ *	                dpm_2_a k_dpm_2_a dpmsolver++ dpmsingle
+ *	web UIs'        DDIM, PLMS, LMS [Karras], Euler [Karras], Euler a, Heun [Karras],
+ *	                DPM2 [Karras], DPM2 a [Karras], DPM++ 2M [Karras], DPM++ 2M SDE [Karras],
+ *	                DPM++ 2S, DPM++ 3M, DPM++ 3M SDE [Karras], UniPC [Karras], DDPM
  */
 int sampler_configure(struct sampler_config *c, const struct json *file, const char *name,
 		      struct err *e);
 
 /* The i-th name of the table above for help texts, NULL after the last. */
 const char *sampler_name(int i);
+/* Are two names the same, in any case, with blank, '-' and '_' alike? */
+int sampler_same_name(const char *a, const char *b);
 
 /* Where noise comes from: fill out[samples * each] for call i. */
 struct sampler_noise {

@@ -73,7 +73,7 @@ static int plain(char c)
 	return c == '_' || c == '-' ? ' ' : tolower((unsigned char)c);
 }
 
-static int same_name(const char *a, const char *b)
+int sampler_same_name(const char *a, const char *b)
 {
 	while (*a && plain(*a) == plain(*b)) {
 		a++;
@@ -85,7 +85,7 @@ static int same_name(const char *a, const char *b)
 static const struct named_sampler *find_name(const char *name)
 {
 	for (const struct named_sampler *n = names; n->name; n++)
-		if (same_name(n->name, name))
+		if (sampler_same_name(n->name, name))
 			return n;
 	return NULL;
 }
@@ -213,7 +213,8 @@ static int configure(struct sampler_config *c, const struct json *file,
 {
 	*c = (struct sampler_config){ .kind = n->kind, .churn_noise = 1 };
 	if (noise_config_read(&c->noise, file, e) < 0 || check_file(file, c->kind, e) < 0 ||
-	    read_spacing(c, file, e) < 0 || read_limits(c, file, e) < 0 || read_variance(c, file, e) < 0)
+	    read_spacing(c, file, e) < 0 || read_limits(c, file, e) < 0 ||
+	    read_variance(c, file, e) < 0)
 		return -1;
 	c->alpha_to_one = is_true(file, "set_alpha_to_one", c->kind == SAMPLER_DDIM);
 	if (n->karras > 0 || (n->karras < 0 && is_true(file, "use_karras_sigmas", 0)))

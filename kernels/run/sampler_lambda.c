@@ -204,7 +204,8 @@ static struct unified unify(const struct sampler *s, int at, int order, int n)
 		term = term / -h - 1 / factorial;
 	}
 	if (n == 1)
-		u.rho[0] = 0.5;         /* the authors' simplification of both order 1 and order 2 */
+		/* the authors' simplification of both order 1 and order 2 */
+		u.rho[0] = 0.5;
 	else
 		solve(rows, u.rho, n);
 	return u;

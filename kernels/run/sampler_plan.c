@@ -116,7 +116,8 @@ static double whole(const struct sampler *s, double t)
 
 	if (lambda && (s->c.spread != SIGMAS_KARRAS || (s->c.kind == SAMPLER_DPM_MULTI && cosine)))
 		return trunc(t);
-	if (s->c.spread == SIGMAS_KARRAS && (lambda || s->c.kind == SAMPLER_DPM2 || s->c.kind == SAMPLER_DPM2_A))
+	if (s->c.spread == SIGMAS_KARRAS &&
+	    (lambda || s->c.kind == SAMPLER_DPM2 || s->c.kind == SAMPLER_DPM2_A))
 		return rint(t);
 	return t;
 }
@@ -198,10 +199,11 @@ int sampler_plan(struct sampler *s, const int *list, struct err *e)
 	if (list && check_list(s, list, e) < 0)
 		return -1;
 	/*
-	 * Sigma would be infinite where a is 0; DDPM and DDIM never divide by it if the network predicts
-	 * v.
+	 * Sigma would be infinite where a is 0; DDPM and DDIM never divide by it if the network
+	 * predicts v.
 	 */
-	if (s->table.a[s->table.n - 1] == 0 && s->c.kind != SAMPLER_DDPM && s->c.kind != SAMPLER_DDIM)
+	if (s->table.a[s->table.n - 1] == 0 && s->c.kind != SAMPLER_DDPM &&
+	    s->c.kind != SAMPLER_DDIM)
 		s->table.a[s->table.n - 1] = 0x1p-24f;
 	if (s->table.a[s->table.n - 1] == 0 && s->c.noise.predict == PREDICT_EPSILON)
 		return fail(e, "a network that predicts noise cannot start from zero SNR "
@@ -219,7 +221,8 @@ int sampler_plan(struct sampler *s, const int *list, struct err *e)
 		plan_middles(s);
 	if (!sampler_by_time(s->c.kind) && !sampler_by_lambda(s->c.kind)) {
 		double max = s->sigma[0];
-		s->init_sigma = (float)(s->c.spacing == SPACING_LEADING ? sqrt(max * max + 1) : max);
+		s->init_sigma = (float)(s->c.spacing == SPACING_LEADING ?
+					sqrt(max * max + 1) : max);
 	}
 	plan_calls(s, table, time);
 	free(time);

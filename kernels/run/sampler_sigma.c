@@ -37,7 +37,8 @@ double sampler_churn(const struct sampler *s, int i)
 {
 	double sigma = s->sigma[i], most = sqrt(2) - 1, c = s->c.churn / s->steps;
 
-	if (!(s->c.churn > 0) || sigma < s->c.churn_min || (s->c.churn_max > 0 && sigma > s->c.churn_max))
+	if (!(s->c.churn > 0) || sigma < s->c.churn_min ||
+	    (s->c.churn_max > 0 && sigma > s->c.churn_max))
 		return 0;
 	return c < most ? c : most;
 }
@@ -110,7 +111,8 @@ static double clipped(const struct sampler *s, double x0)
 {
 	if (!s->c.clip)
 		return x0;
-	return x0 < -s->c.clip_range ? -s->c.clip_range : x0 > s->c.clip_range ? s->c.clip_range : x0;
+	return x0 < -s->c.clip_range ? -s->c.clip_range :
+		x0 > s->c.clip_range ? s->c.clip_range : x0;
 }
 
 /*

@@ -89,7 +89,8 @@ void sampler_step_ddpm(struct sampler *s, int i, const float *out, const float *
 	struct mix m = to_x0(s->c.noise.predict, a);
 	const float *x0 = limited_x0(s, m, out, x);
 	double step = (double)a / before;
-	double of_x0 = sqrt(before) * (1 - step) / rest(a), of_x = sqrt(step) * rest(before) / rest(a);
+	double of_x0 = sqrt(before) * (1 - step) / rest(a),
+		of_x = sqrt(step) * rest(before) / rest(a);
 
 	for (int64_t k = 0; k < sampler_total(s); k++) {
 		double p = x0 ? (double)x0[k] : m.of_x * x[k] + m.of_out * out[k];

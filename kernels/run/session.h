@@ -1,6 +1,6 @@
 /*
- * A session: one graph placed and ready to run on a backend. Sessions of several shapes share the pool
- * (weights) and one arena, as large as the largest needs.
+ * A session: one graph placed and ready to run on a backend. Sessions of several shapes share the
+ * pool (weights) and one arena, as large as the largest needs.
  *
  *	struct session s = { 0 };
  *	session_plan(&s, &g, backend, e);               no memory yet: s.plan.arena is known

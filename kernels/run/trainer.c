@@ -70,7 +70,8 @@ size_t trainer_pool_bytes(const struct trainer *t)
 
 int trainer_place(struct trainer *t, struct err *e)
 {
-	if (pool_place(&t->pool, t->b, e) < 0 || arena_place(&t->arena, t->b, t->arena_bytes, e) < 0)
+	if (pool_place(&t->pool, t->b, e) < 0 ||
+	    arena_place(&t->arena, t->b, t->arena_bytes, e) < 0)
 		return -1;
 	for (size_t i = 0; i < t->shapes; i++)
 		if (session_bind(&t->shape[i].session, &t->pool, &t->arena, e) < 0)
@@ -78,7 +79,8 @@ int trainer_place(struct trainer *t, struct err *e)
 	if (t->c.accumulate && session_bind(&t->update, &t->pool, &t->arena, e) < 0)
 		return -1;
 	for (size_t i = 0; i < t->pool.n; i++)
-		if (t->pool.entry[i].kind == OP_STATE && pool_fill(&t->pool, &t->pool.entry[i], 0, e) < 0)
+		if (t->pool.entry[i].kind == OP_STATE &&
+		    pool_fill(&t->pool, &t->pool.entry[i], 0, e) < 0)
 			return -1;
 	return 0;
 }
@@ -103,14 +105,16 @@ static int put_if(struct session *s, const char *name, const void *values, struc
 	return session_put(s, name, values, e);
 }
 
-static int put_hyper(const struct trainer *t, struct session *s, const struct hyper *h, struct err *e)
+static int put_hyper(const struct trainer *t, struct session *s, const struct hyper *h,
+		     struct err *e)
 {
 	float ema = h->ema_decay;
 
 	for (int i = 0; i < PART__COUNT; i++) {
 		float v[8] = {
 			h->lr[i], h->beta1, h->beta2, h->eps, h->weight_decay,
-			(float)(1 - pow(h->beta1, (double)h->step)), (float)(1 - pow(h->beta2, (double)h->step)), h->max_norm,
+			(float)(1 - pow(h->beta1, (double)h->step)),
+			(float)(1 - pow(h->beta2, (double)h->step)), h->max_norm,
 		};
 
 		if (t->c.train[i] && put_if(s, trainer_hyper_name(i), v, e) < 0)
@@ -126,9 +130,11 @@ int trainer_run(struct trainer *t, int index, const struct microbatch *b, const 
 	float norm2 = 0;
 
 	if (put_if(&s->session, "noisy", b->noisy, e) < 0 || put_if(&s->session, "target", b->target, e) < 0 ||
-	    put_if(&s->session, "timestep", b->timestep, e) < 0 || put_if(&s->session, "weight", b->weight, e) < 0 ||
+	    put_if(&s->session, "timestep", b->timestep, e) < 0 ||
+	    put_if(&s->session, "weight", b->weight, e) < 0 ||
 	    put_if(&s->session, "hidden", b->hidden, e) < 0 || put_if(&s->session, "ids", b->ids, e) < 0 ||
-	    put_if(&s->session, "dropout_key", b->dropout_key, e) < 0 || put_if(&s->session, "image", b->image, e) < 0 ||
+	    put_if(&s->session, "dropout_key", b->dropout_key, e) < 0 ||
+	    put_if(&s->session, "image", b->image, e) < 0 ||
 	    put_if(&s->session, "noise", b->noise, e) < 0 || put_if(&s->session, "join", s->join, e) < 0)
 		return -1;
 	if (h && put_hyper(t, &s->session, h, e) < 0)

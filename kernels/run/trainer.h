@@ -1,12 +1,13 @@
 /*
- * One training step as graphs: forward, backward, gradient norm, clipping, AdamW, averages, all of it
- * planned before it runs. A step is one or more micro-batches, each of one shape. One micro-batch
- * runs as one graph; several add their gradients up in sums ("grad.NAME") and are followed by a graph
- * of updates alone.
+ * One training step as graphs: forward, backward, gradient norm, clipping, AdamW, averages, all of
+ * it planned before it runs. A step is one or more micro-batches, each of one shape. One
+ * micro-batch runs as one graph; several add their gradients up in sums ("grad.NAME") and are
+ * followed by a graph of updates alone.
  *
- * What a micro-batch is fed is the caller's: noisy latents, target, timesteps, weights by picture, text.
- * The loss is sum_n weight[n] mean((prediction - target)^2), so prior preservation, min-SNR and
- * accumulation are weights: 1/n a picture for a plain mean, and divided by the number of micro-batches.
+ * What a micro-batch is fed is the caller's: noisy latents, target, timesteps, weights by picture,
+ * text. The loss is sum_n weight[n] mean((prediction - target)^2), so prior preservation, min-SNR
+ * and accumulation are weights: 1/n a picture for a plain mean, and divided by the number of
+ * micro-batches.
  *
  * Names in the pool: the weights' own ("unet.conv_in.weight", "lora.unet.....lora_A.weight"), and for each
  * trainable one "adam_m.NAME", "adam_v.NAME", "grad.NAME" (with accumulation), "ema.NAME" (with averages).
@@ -29,7 +30,8 @@ struct trainer_config {
 	int text_skip;                  /* layers of the text encoder left out (clip_skip - 1) */
 	int64_t tokens;                 /* hidden states a caption: 77, or 75 n + 2 */
 	int chunks;                     /* rows of 77 ids a caption */
-	int accumulate;                 /* some step has several micro-batches: keep gradient sums */
+	int accumulate;                 /* some step has several
+					 * micro-batches: keep gradient sums */
 	int ema;                        /* keep an average of the weights */
 	/* train[PART_VAE]: reconstruction instead of diffusion */
 	float kl_weight;                /* of KL / (latent elements), vae only */
@@ -84,8 +86,8 @@ struct hyper {                  /* of one update */
 };
 
 /*
- * Run micro-batch `b` in shape `index`; *loss gets its weighted loss. With key.alone the update is done too
- * and *norm gets the gradient norm (before clipping).
+ * Run micro-batch `b` in shape `index`; *loss gets its weighted loss. With key.alone the update is
+ * done too and *norm gets the gradient norm (before clipping).
  */
 int trainer_run(struct trainer *t, int index, const struct microbatch *b, const struct hyper *h,
 		float *loss, float *norm, struct err *e);

@@ -34,7 +34,9 @@ static void enter_part(const struct trainer_config *c, struct model *m, int part
 		m->dropout_key = g_input(m->g, "dropout_key", DT_I32, 1, 1, 1, 4);
 }
 
-/* Rows of the chunks that make up one caption: kohya's joining, H[0][0], H[k][1..75], H[last][76]. */
+/*
+ * Rows of the chunks that make up one caption: kohya's joining, H[0][0], H[k][1..75], H[last][76].
+ */
 static int32_t *join_rows(int64_t n, int chunks)
 {
 	int32_t *rows = xmalloc((size_t)(n * (75 * chunks + 2)) * sizeof *rows), *to = rows;
@@ -81,7 +83,10 @@ static id diffusion_loss(const struct trainer_config *c, struct trainer_shape *s
 		     g_input(m->g, "weight", DT_F32, 1, 1, 1, n));
 }
 
-/* KL of N(mean, exp(logvar)) to N(0, 1), mean over elements: .5 (mean^2 + exp(logvar) - 1 - logvar). The -1 only moves the value. */
+/*
+ * KL of N(mean, exp(logvar)) to N(0, 1), mean over elements: .5
+ * (mean^2 + exp(logvar) - 1 - logvar). The -1 only moves the value.
+ */
 static id kl(struct model *m, id mean, id logvar)
 {
 	struct graph *g = m->g;
@@ -134,7 +139,8 @@ static id total(struct graph *g, const id *grad, id n)
 }
 
 /* Updates of every weight x with a gradient grad[x]. */
-static void emit_updates(const struct trainer_config *c, struct graph *g, const id *grad, id n, id norm2)
+static void emit_updates(const struct trainer_config *c, struct graph *g, const id *grad,
+			 id n, id norm2)
 {
 	id hyper[PART__COUNT];
 
@@ -145,7 +151,8 @@ static void emit_updates(const struct trainer_config *c, struct graph *g, const 
 
 		if (grad[x] == NONE)
 			continue;
-		g_adamw(g, x, grad[x], prefixed(g, "adam_m", &w), prefixed(g, "adam_v", &w), hyper[part_of(w.name)], norm2);
+		g_adamw(g, x, grad[x], prefixed(g, "adam_m", &w), prefixed(g, "adam_v", &w),
+			hyper[part_of(w.name)], norm2);
 		if (c->ema)
 			g_ema(g, prefixed(g, "ema", &w), x, g_input(g, "ema_decay", DT_F32, 1, 1, 1, 1));
 	}
@@ -203,7 +210,8 @@ void trainer_graph(const struct trainer_config *c, struct trainer_shape *s, stru
 	model_release(&m);
 }
 
-void trainer_update_graph(const struct trainer_config *c, const struct graph *like, struct graph *g, id *norm2)
+void trainer_update_graph(const struct trainer_config *c, const struct graph *like,
+			  struct graph *g, id *norm2)
 {
 	id *grad = NULL, n = 0;
 	size_t cap = 0;

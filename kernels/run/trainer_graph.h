@@ -10,7 +10,8 @@ struct trainer_shape {
 	struct trainer_key key;
 	struct session session;
 	id loss, norm2;         /* norm2 NONE: no update in this graph */
-	int32_t *join;          /* rows of the chunks' hidden states that make one caption's, with chunks > 1; owned */
+	int32_t *join;          /* rows of the chunks' hidden states that make
+				 * one caption's, with chunks > 1; owned */
 };
 
 const char *trainer_hyper_name(int part);       /* "hyper_unet", ... */
@@ -19,6 +20,7 @@ const char *trainer_hyper_name(int part);       /* "hyper_unet", ... */
 void trainer_graph(const struct trainer_config *c, struct trainer_shape *s, struct graph *g);
 
 /* The update of all trainable weights of `like` from their gradient sums. */
-void trainer_update_graph(const struct trainer_config *c, const struct graph *like, struct graph *g, id *norm2);
+void trainer_update_graph(const struct trainer_config *c, const struct graph *like,
+			  struct graph *g, id *norm2);
 
 #endif

@@ -50,7 +50,8 @@ struct lora_module *lora_set_add(struct lora_set *s, const char *module)
 
 static int by_module(const void *a, const void *b)
 {
-	return strcmp(((const struct lora_module *)a)->module, ((const struct lora_module *)b)->module);
+	return strcmp(((const struct lora_module *)a)->module,
+		      ((const struct lora_module *)b)->module);
 }
 
 void lora_set_sort(struct lora_set *s)
@@ -77,7 +78,8 @@ static const struct tensor *find_trained(const struct weights *w, const char *na
 {
 	struct named key = { .name = (char *)name }, *found;
 
-	found = w->n_trained ? bsearch(&key, w->trained, w->n_trained, sizeof *w->trained, by_name) : NULL;
+	found = w->n_trained ? bsearch(&key, w->trained, w->n_trained, sizeof *w->trained,
+				       by_name) : NULL;
 	return found ? &found->t : NULL;
 }
 
@@ -89,7 +91,8 @@ static void add_trained(struct weights *w, const char *name, struct tensor *t)
 }
 
 /* "lora.MODULE.lora_A.weight" -> the module's a or b. */
-static int add_lora_row(struct lora_set *set, const char *item, const char *alpha, struct tensor *t, struct err *e)
+static int add_lora_row(struct lora_set *set, const char *item, const char *alpha, struct tensor *t,
+			struct err *e)
 {
 	const char *tail = strstr(item, ".lora_A.weight");
 	int is_a = tail != NULL;
@@ -131,7 +134,8 @@ static int has_averages(const struct table *t, int item)
 	return 0;
 }
 
-static int add_row(struct weights *w, struct lora_set *set, struct stores *s, const struct table *t, size_t row, struct err *e)
+static int add_row(struct weights *w, struct lora_set *set, struct stores *s, const struct table *t,
+		   size_t row, struct err *e)
 {
 	const char *item = table_get(t, row, table_column(t, "item"));
 	const char *text = table_get(t, row, table_column(t, "tensor"));
@@ -153,7 +157,8 @@ static int add_row(struct weights *w, struct lora_set *set, struct stores *s, co
 	return ret;
 }
 
-int weights_add_table(struct weights *w, struct stores *s, const struct ref *table, float multiplier, int ema, struct err *e)
+int weights_add_table(struct weights *w, struct stores *s, const struct ref *table,
+		      float multiplier, int ema, struct err *e)
 {
 	struct table t = { 0 };
 	struct lora_set set = { .multiplier = multiplier };
@@ -179,12 +184,14 @@ out:
 	return ret;
 }
 
-int weights_add_tables(struct weights *w, struct stores *s, const struct opt_list *refs, struct err *e)
+int weights_add_tables(struct weights *w, struct stores *s, const struct opt_list *refs,
+		       struct err *e)
 {
 	for (int i = 0; i < refs->n; i++) {
 		struct ref r;
 
-		if (ref_parse(s, refs->at[i], &r, e) < 0 || weights_add_table(w, s, &r, 1, 1, e) < 0)
+		if (ref_parse(s, refs->at[i], &r, e) < 0 ||
+		    weights_add_table(w, s, &r, 1, 1, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -240,7 +247,8 @@ static int merge_all(const struct weights *w, const char *name, struct tensor *o
 	for (size_t i = 0; ret == 0 && i < w->n_lora; i++) {
 		const struct lora_module *l = lora_set_find(&w->lora[i], module);
 
-		if (l && (tensor_to_f32(out, e) < 0 || lora_merge(out, l, w->lora[i].multiplier, e) < 0))
+		if (l && (tensor_to_f32(out, e) < 0 ||
+			  lora_merge(out, l, w->lora[i].multiplier, e) < 0))
 			ret = -1;
 	}
 	free(module);
@@ -275,7 +283,8 @@ int weights_check_loras(const struct weights *w, struct err *e)
 /* ---- merging ---- */
 
 /* delta[k][x] = sum_r b[k][r] a[r][x], x over c and filter; sums in the order of r. */
-static void add_product(float *w, const float *a, const float *b, int64_t k, int64_t r, int64_t x, float scale)
+static void add_product(float *w, const float *a, const float *b, int64_t k, int64_t r, int64_t x,
+			float scale)
 {
 	for (int64_t i = 0; i < k; i++)
 		for (int64_t j = 0; j < r; j++) {
@@ -299,7 +308,8 @@ int lora_merge(struct tensor *t, const struct lora_module *l, float multiplier, 
 		return fail(e, "the LoRA of '%s' has only one of its two weights", l->module);
 	if (tensor_count(&a) != r * x || tensor_count(&b) != k * r)
 		return fail(e, "the LoRA of '%s' is %s and %s, the weight is %s", l->module,
-			    tensor_shape_text(&a, sa), tensor_shape_text(&b, sb), tensor_shape_text(t, st));
+			    tensor_shape_text(&a, sa), tensor_shape_text(&b, sb),
+			    tensor_shape_text(t, st));
 	if (tensor_to_f32(&a, e) < 0 || tensor_to_f32(&b, e) < 0)
 		goto out;
 	add_product((float *)t->at, a.at, b.at, k, r, x, scale);

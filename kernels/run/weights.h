@@ -1,6 +1,6 @@
 /*
- * The weights of a model as it is used: a checkpoint, with parts of it replaced by trained ones, and LoRAs
- * merged in. What the networks fetch from (kernels/run/network.h).
+ * The weights of a model as it is used: a checkpoint, with parts of it replaced by trained ones,
+ * and LoRAs merged in. What the networks fetch from (kernels/run/network.h).
  *
  *	W' = W + sum over LoRAs of multiplier alpha / rank B A
  */
@@ -13,7 +13,8 @@
 #include "kernels/run/network.h"
 
 struct lora_set {
-	struct lora_module *at; /* sorted by module; tensors owned; rank is not used, alpha 0 means the rank */
+	struct lora_module *at; /* sorted by module; tensors owned; rank
+				 * is not used, alpha 0 means the rank */
 	size_t n, cap;
 	float multiplier;
 };
@@ -30,12 +31,14 @@ void weights_begin(struct weights *w, const struct checkpoint *base);
 void weights_release(struct weights *w);
 
 /*
- * A table of trained weights (item, tensor, alpha): replaces weights of the same name, or adds a LoRA where
- * items begin with "lora.". `ema`: take the averages ("ema.NAME" rows) where there are any.
+ * A table of trained weights (item, tensor, alpha): replaces weights of the same name, or adds a
+ * LoRA where items begin with "lora.". `ema`: take the averages ("ema.NAME" rows) where there are any.
  */
-int weights_add_table(struct weights *w, struct stores *s, const struct ref *table, float multiplier, int ema, struct err *e);
+int weights_add_table(struct weights *w, struct stores *s, const struct ref *table,
+		      float multiplier, int ema, struct err *e);
 /* Several, by reference, in order; averages where there are any. */
-int weights_add_tables(struct weights *w, struct stores *s, const struct opt_list *refs, struct err *e);
+int weights_add_tables(struct weights *w, struct stores *s, const struct opt_list *refs,
+		       struct err *e);
 /* Takes the set over. */
 void weights_add_lora(struct weights *w, struct lora_set *set);
 /* A LoRA file in any dialect. */
@@ -47,12 +50,17 @@ int weights_get(void *weights, const char *name, struct tensor *out, struct err 
 /* Every module of every LoRA must belong to a weight of the model: else a failure that names it. */
 int weights_check_loras(const struct weights *w, struct err *e);
 
-/* t += scale B A, t an owned f32 tensor in the files' layout; a failure names shapes that do not fit. */
+/*
+ * t += scale B A, t an owned f32 tensor in the files'
+ * layout; a failure names shapes that do not fit.
+ */
 int lora_merge(struct tensor *t, const struct lora_module *l, float multiplier, struct err *e);
 
 void lora_set_release(struct lora_set *s);
-struct lora_module *lora_set_add(struct lora_set *s, const char *module);       /* new, or the one there */
-const struct lora_module *lora_set_find(const struct lora_set *s, const char *module);  /* after lora_set_sort */
+/* new, or the one there */
+struct lora_module *lora_set_add(struct lora_set *s, const char *module);
+/* after lora_set_sort */
+const struct lora_module *lora_set_find(const struct lora_set *s, const char *module);
 void lora_set_sort(struct lora_set *s);
 
 #endif

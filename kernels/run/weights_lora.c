@@ -19,7 +19,8 @@ static int add_module(struct lora_set *set, const struct lora_module *from, stru
 
 	to->alpha = from->alpha;
 	to->rank = from->rank;
-	return copy_tensor(&to->a, &from->a, e) < 0 || copy_tensor(&to->b, &from->b, e) < 0 ? -1 : 0;
+	return copy_tensor(&to->a, &from->a, e) < 0 ||
+		copy_tensor(&to->b, &from->b, e) < 0 ? -1 : 0;
 }
 
 int weights_add_lora_file(struct weights *w, const char *path, float multiplier, struct err *e)

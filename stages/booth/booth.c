@@ -1,4 +1,7 @@
-/* booth WORD: a runner command of the table below, or else the executable booth-WORD, as git does it. */
+/*
+ * booth WORD: a runner command of the table below, or else
+ * the executable booth-WORD, as git does it.
+ */
 #include "stages/booth/booth.h"
 
 #include <errno.h>

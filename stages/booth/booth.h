@@ -32,16 +32,18 @@ int cmd_version(int argc, char **argv, const struct command *c);
  * What they share: options parsed (--store is added to `rows`), --help answered, the stores opened.
  * *words is the number of words, at argv + 1. -1: it ends here with exit code *code.
  */
-int command_begin(int argc, char **argv, const struct command *c, const struct opt *rows, int *words,
-		  struct stores **stores, int *code);
+int command_begin(int argc, char **argv, const struct command *c,
+		  const struct opt *rows, int *words, struct stores **stores, int *code);
 
 /* Print the sentence and return 1. */
 int command_failed(const struct err *e);
-int command_usage(const struct command *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int command_usage(const struct command *c, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* "2026-11-21 02:37", "-" for 0. */
 void put_time(struct buf *b, int64_t time);
-const char *ref_short(const struct ref *r, char out[STAGE_NAME + 1 + OID_HEX + 1]);    /* STAGE/8HEX */
+/* STAGE/8HEX */
+const char *ref_short(const struct ref *r, char out[STAGE_NAME + 1 + OID_HEX + 1]);
 
 /* Aligned columns for people: cells separated by tabs in each line of `text`. */
 void print_columns(const char *text);

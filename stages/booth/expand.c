@@ -254,8 +254,8 @@ static int split_plain(struct splitter *s, const char *text, size_t *at, size_t 
 static int split(const struct recipe *r, struct range where, int commands, struct words *words,
 		 struct words *uses, struct err *e)
 {
-	struct splitter s = { .recipe = r, .source = where.from.source, .words = words, .uses = uses,
-			      .commands = commands };
+	struct splitter s = { .recipe = r, .source = where.from.source, .words = words,
+			      .uses = uses, .commands = commands };
 	const char *text = where.from.source->text.at;
 	size_t at = where.from.at;
 	int ret = 0;

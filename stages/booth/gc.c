@@ -3,8 +3,9 @@
  *   - the last run of each target of each recipe (its results, and those of the steps in between),
  *   - pins (--keep REFERENCE, until --unkeep),
  *   - states that trainings go on from, unless --states is given.
- * Reached is an object itself and, if it is a table, every reference in it. The results of single items
- * are also kept if they are tables that name kept objects only. Without --yes nothing is deleted.
+ * Reached is an object itself and, if it is a table, every reference in it. The results of single
+ * items are also kept if they are tables that name kept objects only. Without --yes nothing is
+ * deleted.
  *
  * Stages hold ROOT/lock shared while they run and gc takes it alone, so what a running stage uses
  * is never deleted.
@@ -167,7 +168,10 @@ static int each_cell(struct gc *g, const struct object *o, cell_visit *visit, st
 	return ret;
 }
 
-/* A run's table keeps its own results; the runs before it are kept as a record, not with their results. */
+/*
+ * A run's table keeps its own results; the runs before it
+ * are kept as a record, not with their results.
+ */
 static int keep_cell(struct gc *g, const struct ref *r, int column, const struct table *t)
 {
 	struct object *o;

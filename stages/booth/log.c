@@ -78,7 +78,8 @@ static void series_read(struct series *s, const struct table *t, const char *nam
 {
 	int x = table_column(t, "step"), y = table_column(t, name);
 
-	*s = (struct series){ xcalloc(t->rows + 1, sizeof *s->x), xcalloc(t->rows + 1, sizeof *s->y), 0 };
+	*s = (struct series){ xcalloc(t->rows + 1, sizeof *s->x),
+			      xcalloc(t->rows + 1, sizeof *s->y), 0 };
 	for (size_t i = 0; i < t->rows && y >= 0; i++)
 		if (text_float(table_get(t, i, x), &s->x[s->n]) == 0 &&
 		    text_float(table_get(t, i, y), &s->y[s->n]) == 0)
@@ -92,7 +93,10 @@ static void series_release(struct series *s)
 	*s = (struct series){ 0 };
 }
 
-/* A column of the drawing is the mean of what falls into it: the loss of single steps is mostly noise. */
+/*
+ * A column of the drawing is the mean of what falls into
+ * it: the loss of single steps is mostly noise.
+ */
 static void into_columns(const struct series *s, double from, double to, double mean[PLOT_W])
 {
 	size_t n[PLOT_W] = { 0 };
@@ -227,7 +231,10 @@ static int may_name_log(const struct table *t, size_t row, int column)
 	return 1;
 }
 
-/* The table itself, or one that a cell of it or its action's note names, if it has columns step and loss. */
+/*
+ * The table itself, or one that a cell of it or its
+ * action's note names, if it has columns step and loss.
+ */
 static int find_log(struct stores *s, const struct ref *ref, struct table *out, struct err *e)
 {
 	struct table t = { 0 };

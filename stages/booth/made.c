@@ -11,7 +11,8 @@
 struct search {
 	const struct ref *want;
 	struct made *out;
-	int level; /* of what was found: a whole stage run before an item before the runner's own step */
+	int level; /* of what was found: a whole stage run before
+		    * an item before the runner's own step */
 };
 
 static int level_of(const char *text)

@@ -59,8 +59,8 @@ int task_ran(const struct task *t)
 }
 
 /*
- * A run that got part of the way is recorded too; for the steps that it did not reach those of the run before
- * stand, so that reasons and gc know both.
+ * A run that got part of the way is recorded too; for the steps that it did not reach those of the
+ * run before stand, so that reasons and gc know both.
  */
 void task_failed(struct runner *r, struct task *t, const struct err *e)
 {
@@ -116,8 +116,9 @@ static int printed_ref(struct runner *r, const struct task *t, struct ref *out, 
 }
 
 /*
- * With --keep-going a stage succeeds without the items that failed, and does not record that, so that they are
- * tried again. Then the step is not recorded either: the stage is asked whether it would run.
+ * With --keep-going a stage succeeds without the items that failed, and does not record that, so
+ * that they are tried again. Then the step is not recorded either: the stage is asked whether it
+ * would run.
  */
 static int is_complete(struct runner *r, struct task *t, struct err *e)
 {

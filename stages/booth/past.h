@@ -23,8 +23,10 @@ struct past {
 	char *recipe, *target;  /* of past_each */
 };
 
-int past_read(struct past *p, struct stores *s, const char *recipe, const char *target, struct err *e);
-int past_load(struct past *p, struct stores *s, const struct ref *ref, struct err *e);  /* one of the chain */
+int past_read(struct past *p, struct stores *s, const char *recipe, const char *target,
+	      struct err *e);
+/* one of the chain */
+int past_load(struct past *p, struct stores *s, const struct ref *ref, struct err *e);
 void past_release(struct past *p);
 
 void past_begin(struct past *p);

@@ -125,7 +125,9 @@ static size_t line_end(const char *text, size_t at)
 	return at;
 }
 
-/* The end of a line without its comment: a '#' at the start or behind a blank, outside of quotes. */
+/*
+ * The end of a line without its comment: a '#' at the start or behind a blank, outside of quotes.
+ */
 static size_t without_comment(const char *text, size_t at, size_t end)
 {
 	char quote = 0;

@@ -2,7 +2,7 @@
  * A recipe: variables and rules, as in make.
  *
  *	# a comment
- *	MODEL ?= sd15.safetensors           unless the command line, the environment or a line above sets it
+ *	MODEL ?= sd15.safetensors           unless set above, outside or by the command line
  *	STEPS = 800                         the command line still wins
  *	include common.booth                relative to the file that includes it
  *
@@ -23,10 +23,11 @@
  * joined by '|'; it goes on in the next line after '|' or '\'.
  *
  * $(NAME) is a variable, or else the result of the target of that name (its path, for a file),
- * which is then needed too. $$ is a dollar sign. Words are quoted as in the shell, except that $(NAME) is
- * replaced inside of single quotes as well, as make does. Outside of quotes the value of a variable is
- * split into words (and may hold quotes); inside of quotes it is taken as it is. A leading ~/ is the home folder.
- * Variables are replaced when everything was read, so the last line that sets one counts everywhere.
+ * which is then needed too. $$ is a dollar sign. Words are quoted as in the shell, except that
+ * $(NAME) is replaced inside of single quotes as well, as make does. Outside of quotes the value of
+ * a variable is split into words (and may hold quotes); inside of quotes it is taken as it is. A
+ * leading ~/ is the home folder. Variables are replaced when everything was read, so the last line
+ * that sets one counts everywhere.
  *
  * Sentences of failures begin with FILE:LINE and are followed by the line and a mark below it.
  */
@@ -42,7 +43,8 @@ struct source {                 /* one recipe file */
 	struct buf text;
 };
 
-struct place {                  /* a byte of a recipe; source NULL = the command line or the environment */
+/* a byte of a recipe; source NULL = the command line or the environment */
+struct place {
 	const struct source *source;
 	size_t at;
 };
@@ -106,7 +108,8 @@ struct recipe {
 int recipe_read(struct recipe *r, const char *path, char *const *set, size_t sets, struct err *e);
 void recipe_release(struct recipe *r);
 
-struct rule *recipe_rule(const struct recipe *r, const char *target);          /* NULL: there is none */
+/* NULL: there is none */
+struct rule *recipe_rule(const struct recipe *r, const char *target);
 
 /* Is it NAME=VALUE with a variable's name? */
 int is_assignment(const char *word);
@@ -115,7 +118,8 @@ int is_assignment(const char *word);
 const char *recipe_near(const struct recipe *r, const char *target);
 
 /* "FILE:LINE: sentence", then the line and a mark below the place. -1. */
-int place_fail(struct err *e, struct place p, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int place_fail(struct err *e, struct place p, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 int place_line(struct place p);
 
 /* Shared with expand.c. */

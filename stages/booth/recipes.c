@@ -164,7 +164,10 @@ int cmd_run(int argc, char **argv, const struct command *c)
 	int code;
 
 	spell_out(argc, argv, &words);
-	/* opt_parse moves words about, so they are freed from the list and not from what it was given */
+	/*
+	 * opt_parse moves words about, so they are freed
+	 * from the list and not from what it was given
+	 */
 	copy = xcalloc(words.n + 1, sizeof *copy);
 	memcpy(copy, words.at, words.n * sizeof *copy);
 	code = run_words((int)words.n, copy, c);

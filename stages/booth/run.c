@@ -126,7 +126,10 @@ out:
 	return ret;
 }
 
-/* Go on with a task that waits: over steps that are known, up to one that has to run and has a place. */
+/*
+ * Go on with a task that waits: over steps that are known,
+ * up to one that has to run and has a place.
+ */
 static int task_advance(struct runner *r, struct task *t, struct err *e)
 {
 	struct result known = { 0 };

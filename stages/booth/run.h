@@ -1,6 +1,7 @@
 /*
- * What `booth run`, `status`, `explain` and `graph` share: the targets that are wanted with all they
- * need (tasks, in an order in which each comes behind its needs), and whether a step of a task has to run.
+ * What `booth run`, `status`, `explain` and `graph` share: the targets that are wanted with all
+ * they need (tasks, in an order in which each comes behind its needs), and whether a step of a task
+ * has to run.
  *
  * The stages of a rule's command run one after the other, so every intermediate result is known.
  * Each is a step. A step is recorded in the store 'run' as an action of level "step", whose text is
@@ -16,7 +17,8 @@
  * as it was noted is written again.
  *
  * A stage that writes files has an option --out PATH and says in its `still` whether they are there
- * as its result tells; for a file target whose last stage has no --out, the runner writes the result's table.
+ * as its result tells; for a file target whose last stage has no --out, the runner writes the
+ * result's table.
  */
 #ifndef BOOTH_RUN_H
 #define BOOTH_RUN_H
@@ -35,7 +37,8 @@ enum task_state {
 	TASK_FAILED,
 	TASK_SKIPPED,           /* something it needs failed */
 	TASK_STALE,             /* looked at only: a step would run */
-	TASK_UNSURE,            /* looked at only: it depends on what comes out of one that would run */
+	TASK_UNSURE,            /* looked at only: it depends on what
+				 * comes out of one that would run */
 };
 
 struct child {
@@ -67,7 +70,8 @@ struct task {
 
 struct runner {
 	struct recipe recipe;
-	const char *recipe_name;        /* as in records: relative to the working folder if below it */
+	const char *recipe_name;        /* as in records: relative to the
+					 * working folder if below it */
 	char *name_owned;
 	struct stores *stores;
 	struct tools tools;
@@ -93,7 +97,9 @@ int word_resolve(struct runner *r, const struct word *w, struct buf *out, struct
 /* The action of the step at hand into t->action. */
 int step_action(struct runner *r, struct task *t, struct err *e);
 
-/* Is the step at hand known? 1 yes (*out is its result), 0 no (t->why says why it has to run), -1. */
+/*
+ * Is the step at hand known? 1 yes (*out is its result), 0 no (t->why says why it has to run), -1.
+ */
 int step_known(struct runner *r, struct task *t, struct result *out, struct err *e);
 
 /* Take a step's result and go on to the next: 1; 0: that was the last, the task has its result. */

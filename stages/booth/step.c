@@ -53,7 +53,10 @@ int step_tool(struct runner *r, const struct step *s, const struct tool **out, s
 	return found > 0 ? 0 : -1;
 }
 
-/* 1: an option with a value in the next word, 0: without; *row may be NULL for words that are no option. */
+/*
+ * 1: an option with a value in the next word, 0: without;
+ * *row may be NULL for words that are no option.
+ */
 static int option_at(const struct tool *tool, const char *word, const struct tool_opt **row)
 {
 	size_t n;
@@ -127,7 +130,10 @@ static void add_path(struct names *args, const char *path)
 	free(safe);
 }
 
-/* Needs that are files or folders (outside, or targets that are files) are arguments of the first stage. */
+/*
+ * Needs that are files or folders (outside, or targets that
+ * are files) are arguments of the first stage.
+ */
 static int is_argument(const struct runner *r, const char *need)
 {
 	const struct rule *other = recipe_rule(&r->recipe, need);

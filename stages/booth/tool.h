@@ -23,7 +23,8 @@ struct tool {
 	char *version;
 	struct tool_opt *opt;
 	size_t opts, cap;
-	int lists;              /* it answered --list-options: an option that is not in `opt` is unknown */
+	int lists;              /* it answered --list-options: an option
+				 * that is not in `opt` is unknown */
 };
 
 struct tools {

@@ -83,7 +83,9 @@ static void compare_tables(const struct table *old, const struct table *new, str
 	free(b);
 }
 
-/* What of the result is new, item by item. An old result that was deleted since has nothing to say. */
+/*
+ * What of the result is new, item by item. An old result that was deleted since has nothing to say.
+ */
 static void put_items(struct stores *s, const char *was, const char *is, struct buf *b)
 {
 	struct table old = { 0 }, new = { 0 };

@@ -1,6 +1,6 @@
 /*
- * Which weights a model has is what its networks ask for: the graphs are built (nothing is placed or run)
- * and their weights listed.
+ * Which weights a model has is what its networks ask for: the graphs are built (nothing is placed
+ * or run) and their weights listed.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +54,8 @@ static int declare_part(struct pool *p, enum part part, const struct json *confi
 	int ret = -1;
 
 	model_begin(&m, &g);
-	last = part == PART_UNET ? unet_graph(&m, config, e) : part == PART_TEXT ? text_graph(&m, config, e) :
+	last = part == PART_UNET ? unet_graph(&m, config, e) :
+		part == PART_TEXT ? text_graph(&m, config, e) :
 	       vae_graph(&m, config, e);
 	if (last >= 0)
 		ret = pool_declare(p, &g, e);
@@ -73,13 +74,15 @@ int expectation_make(struct expectation *x, const struct checkpoint *m, struct e
 	*x = (struct expectation){ 0 };
 	for (int part = 0; part < PART__COUNT; part++) {
 		struct pool p = { 0 };
-		int ret = m->part[part].config ? declare_part(&p, (enum part)part, m->part[part].config, e) : 0;
+		int ret = m->part[part].config ?
+			declare_part(&p, (enum part)part, m->part[part].config, e) : 0;
 
 		x->at = xrealloc(x->at, (x->n + p.n + 1) * sizeof *x->at);
 		for (size_t i = 0; ret == 0 && i < p.n; i++) {
 			struct expected *to = &x->at[x->n++];
 
-			*to = (struct expected){ .name = xstrdup(p.entry[i].name), .part = (enum part)part };
+			*to = (struct expected){ .name = xstrdup(p.entry[i].name),
+						 .part = (enum part)part };
 			to->rank = pool_file_shape(&p.entry[i], to->side);
 		}
 		pool_release(&p);

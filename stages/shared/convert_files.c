@@ -26,7 +26,10 @@ char *beside(const char *path, struct err *e)
 	return name;
 }
 
-/* The new name must survive a crash too; file systems that cannot flush a folder say so, and that is all. */
+/*
+ * The new name must survive a crash too; file systems that
+ * cannot flush a folder say so, and that is all.
+ */
 static void flush_folder(const char *path)
 {
 	char *folder = folder_of(path);

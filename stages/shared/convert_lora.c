@@ -7,7 +7,8 @@
 
 struct lora_made {
 	struct lora_module *at; /* views of the LoRA's modules, in their order */
-	struct lora_module *want;       /* what the file is to say: B may be scaled, and owned then */
+	struct lora_module *want;       /* what the file is to say: B
+					 * may be scaled, and owned then */
 	size_t n;
 	enum dtype type;
 	enum lora_dialect dialect;
@@ -36,7 +37,8 @@ static enum dtype kept_type(const struct lora_set *s)
 }
 
 /* Views, with rank and alpha said, in the shape of the model's weights where it is known. */
-static int take_modules(struct lora_made *d, const struct lora_set *s, const struct weights *w, const struct checkpoint *m, struct err *e)
+static int take_modules(struct lora_made *d, const struct lora_set *s, const struct weights *w,
+			const struct checkpoint *m, struct err *e)
 {
 	d->at = xcalloc(s->n + 1, sizeof *d->at);
 	for (; d->n < s->n; d->n++) {
@@ -104,7 +106,8 @@ static int expect(struct lora_made *d, struct err *e)
 
 		if (d->dialect == LORA_KOHYA ? check_alpha(x, d->type, e) < 0 : scale_b(x, e) < 0)
 			return -1;
-		if (values_fit(x->module, &x->a, d->type, e) < 0 || values_fit(x->module, &x->b, d->type, e) < 0)
+		if (values_fit(x->module, &x->a, d->type, e) < 0 ||
+		    values_fit(x->module, &x->b, d->type, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -132,7 +135,8 @@ static int verify(const struct lora_made *d, const char *path, struct err *e)
 	return ret;
 }
 
-static int write_file(const struct lora_made *d, const char *path, const struct meta *m, struct err *e)
+static int write_file(const struct lora_made *d, const char *path, const struct meta *m,
+		      struct err *e)
 {
 	return lora_write(path, d->dialect, d->at, d->n, d->type, m->at, m->n, e);
 }
@@ -162,7 +166,8 @@ static int write_lora(const struct lora_made *d, const char *path, struct meta *
 	return ret;
 }
 
-static int make_meta(struct meta *meta, struct job *j, const struct checkpoint *m, const struct lora_made *d, struct err *e)
+static int make_meta(struct meta *meta, struct job *j, const struct checkpoint *m,
+		     const struct lora_made *d, struct err *e)
 {
 	const struct convert_options *o = j->params;
 	struct buf training = { 0 };
@@ -191,7 +196,8 @@ int convert_lora(struct job *j, const struct checkpoint *m, struct weights *w, s
 		return fail(e, "the table holds weights beside its LoRA ('%s'), which a LoRA file cannot",
 			    w->n_trained ? w->trained[0].name : "none");
 	d.type = strcmp(o->dtype, "keep") ? dtype_of_name(o->dtype) : kept_type(&w->lora[0]);
-	if (take_modules(&d, &w->lora[0], w, m, e) < 0 || expect(&d, e) < 0 || make_meta(&meta, j, m, &d, e) < 0)
+	if (take_modules(&d, &w->lora[0], w, m, e) < 0 || expect(&d, e) < 0 ||
+	    make_meta(&meta, j, m, &d, e) < 0)
 		goto out;
 	ret = write_lora(&d, o->out, &meta, e);
 	if (ret == 0)

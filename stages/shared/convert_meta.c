@@ -6,7 +6,8 @@
 #include "common/base/text.h"
 #include "stages/shared/convert.h"
 
-#define LONG_TEXT 4096          /* of an action with a line for every item: only its options are kept */
+/* of an action with a line for every item: only its options are kept */
+#define LONG_TEXT 4096
 #define MOST_ACTIONS 32
 
 void meta_add(struct meta *m, const char *key, const char *value)
@@ -66,13 +67,16 @@ static int find_producers(struct producers *all, struct stores *s, struct err *e
 	return ret;
 }
 
-/* Of several that made the same, the first by its text, so that the order of runs changes nothing. */
+/*
+ * Of several that made the same, the first by its text, so that the order of runs changes nothing.
+ */
 static const char *producer_of(const struct producers *all, const struct oid *what)
 {
 	const char *best = NULL;
 
 	for (size_t i = 0; i < all->n; i++)
-		if (oid_equal(&all->at[i].out, what) && (!best || strcmp(all->at[i].text, best) < 0))
+		if (oid_equal(&all->at[i].out, what) &&
+		    (!best || strcmp(all->at[i].text, best) < 0))
 			best = all->at[i].text;
 	return best;
 }
@@ -208,7 +212,8 @@ static void float_text(char out[32], float v)
 }
 
 /* "16" and "8.0", or "Dynamic" (kohya's word) where modules differ; 0: no module of the kind. */
-static int rank_and_alpha(const struct lora_module *at, size_t n, int filter, char rank[32], char alpha[32])
+static int rank_and_alpha(const struct lora_module *at, size_t n, int filter, char rank[32],
+			  char alpha[32])
 {
 	const struct lora_module *first = NULL;
 
@@ -259,9 +264,11 @@ static int version_by_width(const struct lora_module *at, size_t n)
 	return 0;
 }
 
-static void add_version(struct meta *m, const struct checkpoint *model, const struct lora_module *at, size_t n)
+static void add_version(struct meta *m, const struct checkpoint *model,
+			const struct lora_module *at, size_t n)
 {
-	int version = model ? (model->family == FAMILY_SD2 ? 2 : 1) : version_by_width(at, n), v = 0;
+	int version = model ? (model->family == FAMILY_SD2 ? 2 : 1) :
+		version_by_width(at, n), v = 0;
 	char text[16];
 
 	if (model)
@@ -273,8 +280,8 @@ static void add_version(struct meta *m, const struct checkpoint *model, const st
 	meta_add(m, "ss_v2", version == 2 ? "True" : "False");
 }
 
-void meta_kohya(struct meta *m, const struct checkpoint *model, const struct lora_module *at, size_t n,
-		const char *training)
+void meta_kohya(struct meta *m, const struct checkpoint *model,
+		const struct lora_module *at, size_t n, const char *training)
 {
 	add_network(m, at, n);
 	add_version(m, model, at, n);

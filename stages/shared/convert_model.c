@@ -4,6 +4,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "kernels/run/pipeline.h"
 #include "stages/shared/convert.h"
 
 struct made {                   /* what is to be written */
@@ -23,7 +24,8 @@ static void made_release(struct made *d)
 
 /* ---- is everything there, and nothing else? ---- */
 
-static int check_trained(const struct expectation *x, const struct weights *w, const char *model, struct err *e)
+static int check_trained(const struct expectation *x, const struct weights *w, const char *model,
+			 struct err *e)
 {
 	for (size_t i = 0; i < w->n_trained; i++) {
 		if (i && !strcmp(w->trained[i].name, w->trained[i - 1].name))
@@ -114,7 +116,8 @@ static int same_part(const struct made *d, const struct checkpoint *r, enum part
 		if (values_same(d->at[p][i].name, &d->at[p][i].t, got, d->out.type, e) < 0)
 			return -1;
 	}
-	return d->n[p] ? same_texts(d->out.part[p].config, r->part[p].config_text, part_name(p), e) : 0;
+	return d->n[p] ? same_texts(d->out.part[p].config, r->part[p].config_text,
+				    part_name(p), e) : 0;
 }
 
 static int verify(void *data, const char *written, struct err *e)
@@ -174,8 +177,7 @@ static int check_form(const struct made *d, const struct convert_options *o, str
 	if (!d->out.part[PART_TEXT].config)
 		return fail(e, "'%s' has no text encoder, which a diffusers folder needs; --to single can do without", o->model);
 	if (!d->out.tokenizer)
-		return fail(e, "'%s' has no vocabulary, as single files never have: give --tokenizer FOLDER with CLIP's vocab.json "
-			    "and merges.txt, or install one by tools/get-clip-vocabulary", o->model);
+		return pipeline_no_tokenizer(o->model, e);
 	return checkpoint_can_be(o->out, e);
 }
 
@@ -190,7 +192,8 @@ static enum dtype kept_type(const struct checkpoint *m)
 	return t == DT_NONE ? DT_F32 : t;
 }
 
-int convert_model(struct job *j, const struct checkpoint *m, struct weights *w, const char *tokenizer, struct err *e)
+int convert_model(struct job *j, const struct checkpoint *m, struct weights *w,
+		  const char *tokenizer, struct err *e)
 {
 	const struct convert_options *o = j->params;
 	struct made d = { 0 };
@@ -203,7 +206,8 @@ int convert_model(struct job *j, const struct checkpoint *m, struct weights *w, 
 	d.out.type = strcmp(o->dtype, "keep") ? dtype_of_name(o->dtype) : kept_type(m);
 	if (check_form(&d, o, e) < 0 || expectation_make(&x, m, e) < 0 ||
 	    check_trained(&x, w, m->path, e) < 0 || check_base(&x, m, e) < 0 ||
-	    weights_check_loras(w, e) < 0 || meta_recipe(&meta, j, NULL, e) < 0 || compose(&d, &x, w, e) < 0)
+	    weights_check_loras(w, e) < 0 || meta_recipe(&meta, j, NULL, e) < 0 ||
+	    compose(&d, &x, w, e) < 0)
 		goto out;
 	for (int p = 0; p < PART__COUNT; p++) {
 		d.out.part[p].at = d.at[p];

@@ -21,8 +21,8 @@ static int value_unfit(const char *name, int64_t at, float v, enum dtype type, s
 	if (!isfinite(v))
 		return fail(e, "weight '%s' is not finite: element %lld is %g", name, (long long)at, (double)v);
 	return fail(e, "weight '%s' does not fit into %s: element %lld is %g, the largest number is %g; use --dtype %s",
-		    name, lower_name(type), (long long)at, (double)v, type == DT_F16 ? 65504.0 : 0x1.fep127,
-		    type == DT_F16 ? "bf16 or f32" : "f32");
+		    name, lower_name(type), (long long)at, (double)v,
+		    type == DT_F16 ? 65504.0 : 0x1.fep127, type == DT_F16 ? "bf16 or f32" : "f32");
 }
 
 int values_fit(const char *name, const struct tensor *t, enum dtype type, struct err *e)
@@ -43,7 +43,8 @@ int values_fit(const char *name, const struct tensor *t, enum dtype type, struct
 	return 0;
 }
 
-int values_same(const char *name, const struct tensor *want, const struct tensor *got, enum dtype type, struct err *e)
+int values_same(const char *name, const struct tensor *want, const struct tensor *got,
+		enum dtype type, struct err *e)
 {
 	struct tensor x = *want;
 	char a[96], b[96];
@@ -53,7 +54,8 @@ int values_same(const char *name, const struct tensor *want, const struct tensor
 	if (got->type != type || got->rank != want->rank ||
 	    memcmp(got->side, want->side, (size_t)want->rank * sizeof *want->side))
 		return fail(e, "read back, weight '%s' is %s %s, not %s %s", name, dtype_name(got->type),
-			    tensor_shape_text(got, a), dtype_name(type), tensor_shape_text(want, b));
+			    tensor_shape_text(got, a), dtype_name(type),
+			    tensor_shape_text(want, b));
 	if (x.type != type && tensor_convert(&x, type, e) < 0)
 		return -1;
 	if (memcmp(x.at, got->at, (size_t)tensor_bytes(&x)))

@@ -9,6 +9,7 @@
 #include "common/base/text.h"
 #include "common/data/image.h"
 #include "kernels/run/pipeline.h"
+#include "stages/shared/loras.h"
 #include "stages/shared/parameters.h"
 
 struct draw {
@@ -18,13 +19,18 @@ struct draw {
 	struct oid model, tokenizer;
 	int installed;                  /* the tokenizer is the installed one, and enters the key */
 	struct progress bar;
-	int64_t before, batch, steps;   /* steps of finished batches; of this one: pictures, steps each */
+	int64_t before, batch, steps;   /* steps of finished batches; of
+					 * this one: pictures, steps each */
 };
 
 /* ---- keys ---- */
 
-/* 1: the model brings no tokenizer, so the installed one is used: its content. 0: none, or the key has it. */
-static int installed_tokenizer(struct job *j, const struct draw_options *o, struct oid *out, struct err *e)
+/*
+ * 1: the model brings no tokenizer, so the installed one is
+ * used: its content. 0: none, or the key has it.
+ */
+static int installed_tokenizer(struct job *j, const struct draw_options *o, struct oid *out,
+			       struct err *e)
 {
 	char *own = path_join(o->model, "tokenizer"), *path = NULL;
 	int ret = 0;
@@ -90,7 +96,8 @@ static int read_result(struct draw *d, struct wish *w, const struct result *r, s
 		w->width = info.w;
 		w->height = info.h;
 		if (starts_with(note, key))
-			snprintf(w->sampler, sizeof w->sampler, "%.*s", (int)strcspn(note + strlen(key), "\n"), note + strlen(key));
+			snprintf(w->sampler, sizeof w->sampler, "%.*s",
+				 (int)strcspn(note + strlen(key), "\n"), note + strlen(key));
 		ret = 0;
 	}
 	blob_release(&b);
@@ -101,7 +108,8 @@ static int recall(struct draw *d, struct wish *w, struct err *e)
 {
 	struct action a = { 0 };
 	struct result r = { 0 };
-	int found = wish_key(d, w, &a, e) < 0 ? -1 : d->j->force ? 0 : store_find(d->j->stores, &a, &r, e);
+	int found = wish_key(d, w, &a, e) < 0 ? -1 : d->j->force ? 0 :
+		store_find(d->j->stores, &a, &r, e);
 
 	if (found == 1 && read_result(d, w, &r, e) < 0)
 		found = -1;
@@ -114,14 +122,8 @@ static int recall(struct draw *d, struct wish *w, struct err *e)
 
 int draw_check(const struct draw_options *o, struct err *e)
 {
-	double value;
-
-	if (o->lora_weight.n > o->lora.n)
-		return fail(e, "--lora-weight is given %d times and --lora %d times; each weight belongs to the --lora at its place",
-			    o->lora_weight.n, o->lora.n);
-	for (int i = 0; i < o->lora_weight.n; i++)
-		if (text_float(o->lora_weight.at[i], &value) < 0)
-			return fail(e, "--lora-weight is '%s', a number is wanted", o->lora_weight.at[i]);
+	if (loras_check(&o->lora, &o->lora_weight, e) < 0)
+		return -1;
 	if (o->max_tokens != 75 && o->max_tokens != 150 && o->max_tokens != 225)
 		return fail(e, "--max-tokens is %lld; 75, 150 and 225 are possible", (long long)o->max_tokens);
 	return 0;
@@ -129,19 +131,16 @@ int draw_check(const struct draw_options *o, struct err *e)
 
 static int add_weights(struct draw *d, struct err *e)
 {
+	const struct draw_options *o = d->o;
 	struct weights *w = &d->p.weights;
-	double value;
 
 	if (d->j->in_ref.stage[0] &&
-	    weights_add_table(w, d->j->stores, &d->j->in_ref, (float)d->o->weight, d->o->ema, e) < 0)
+	    weights_add_table(w, d->j->stores, &d->j->in_ref, (float)o->weight, o->ema, e) < 0)
 		return -1;
-	for (int i = 0; i < d->o->lora.n; i++) {
-		value = 1;
-		if (i < d->o->lora_weight.n)
-			text_float(d->o->lora_weight.at[i], &value);
-		if (weights_add_lora_file(w, d->o->lora.at[i], (float)value, e) < 0)
+	for (int i = 0; i < o->lora.n; i++)
+		if (weights_add_lora_file(w, o->lora.at[i], loras_weight(&o->lora_weight, i),
+					  e) < 0)
 			return -1;
-	}
 	return weights_check_loras(w, e);
 }
 
@@ -158,7 +157,8 @@ static int check_trained(const struct draw *d, struct err *e)
 			size_t k = strlen(part_name((enum part)p));
 
 			if (starts_with(name, part_name((enum part)p)) && name[k] == '.')
-				known |= checkpoint_find(&d->p.model, (enum part)p, name + k + 1) != NULL;
+				known |= checkpoint_find(&d->p.model, (enum part)p,
+							 name + k + 1) != NULL;
 		}
 		if (!known)
 			return fail(e, "the table has a weight '%s', which '%s' has not: was it trained on another model?", name, d->o->model);
@@ -169,7 +169,8 @@ static int check_trained(const struct draw *d, struct err *e)
 static int open_model(struct draw *d, struct err *e)
 {
 	const struct draw_options *o = d->o;
-	struct pipeline_options po = { .model = o->model, .vae = o->vae, .tokenizer = o->tokenizer, .threads = d->j->threads };
+	struct pipeline_options po = { .model = o->model, .vae = o->vae, .tokenizer = o->tokenizer,
+				       .threads = d->j->threads };
 
 	if (d->p.b)
 		return 0;
@@ -211,11 +212,12 @@ static struct sample_options options_of(const struct draw *d, const struct wish 
 	};
 }
 
-static int encode(struct draw *d, const struct wish *w, const struct sample_options *o, const struct image *im,
-		  struct buf *png, struct err *e)
+static int encode(struct draw *d, const struct wish *w, const struct sample_options *o,
+		  const struct image *im, struct buf *png, struct err *e)
 {
 	struct job *j = d->j;
-	struct parameters p = { o, w->sampler, seed_of(w), &d->model, j->in_ref.stage[0] ? &j->in_ref.id : NULL, d->o->lora.n };
+	struct parameters p = { o, w->sampler, seed_of(w), &d->model,
+				j->in_ref.stage[0] ? &j->in_ref.id : NULL, d->o->lora.n };
 	struct buf text = { 0 };
 	char key[] = "parameters", *pair[2] = { key, NULL };
 	int ret;
@@ -228,7 +230,8 @@ static int encode(struct draw *d, const struct wish *w, const struct sample_opti
 }
 
 /* Decode, store and record one picture. */
-static int finish(struct draw *d, struct wish *w, const struct sample_options *o, const float *latent, double seconds, struct err *e)
+static int finish(struct draw *d, struct wish *w, const struct sample_options *o,
+		  const float *latent, double seconds, struct err *e)
 {
 	int64_t f = vae_factor(&d->p.vae);
 	struct result r = { .seconds = seconds };
@@ -238,9 +241,11 @@ static int finish(struct draw *d, struct wish *w, const struct sample_options *o
 	double start = clock_now();
 	int ret = -1;
 
-	if (pipeline_decode(&d->p, latent, o->height / f, o->width / f, &im, e) < 0 || encode(d, w, o, &im, &png, e) < 0)
+	if (pipeline_decode(&d->p, latent, o->height / f, o->width / f, &im, e) < 0 ||
+	    encode(d, w, o, &im, &png, e) < 0)
 		goto out;
-	if (wish_key(d, w, &a, e) < 0 || store_put(d->j->stores, d->j->stage->name, KIND_IMAGE, png.at, png.len, &r.out, e) < 0)
+	if (wish_key(d, w, &a, e) < 0 ||
+	    store_put(d->j->stores, d->j->stage->name, KIND_IMAGE, png.at, png.len, &r.out, e) < 0)
 		goto out;
 	buf_addf(&r.note, "sampler=%s\n", w->sampler);
 	r.seconds += clock_now() - start;
@@ -300,8 +305,8 @@ static int64_t run_length(const struct draw *d, struct wish *const *todo, size_t
 	int64_t most = batch_size(d, todo[0]);
 	size_t k = 1;
 
-	while (k < n && (int64_t)k < most && todo[k]->prompt == todo[0]->prompt && todo[k] == todo[0] + k &&
-	       todo[k]->number == todo[0]->number + (int64_t)k)
+	while (k < n && (int64_t)k < most && todo[k]->prompt == todo[0]->prompt &&
+	       todo[k] == todo[0] + k && todo[k]->number == todo[0]->number + (int64_t)k)
 		k++;
 	return (int64_t)k;
 }
@@ -367,7 +372,8 @@ int draw_all(struct job *j, const struct draw_options *o, struct wish *w, size_t
 	}
 	if (missing && draw_missing(&d, todo, missing, e) < 0)
 		goto out;
-	talk("%zu picture%s drawn, %zu known", missing - (j->failed - failed), missing - (j->failed - failed) == 1 ? "" : "s", n - missing);
+	talk("%zu picture%s drawn, %zu known", missing - (j->failed - failed), missing - (j->failed - failed) == 1 ? "" : "s",
+	     n - missing);
 	ret = 0;
 out:
 	pipeline_close(&d.p);

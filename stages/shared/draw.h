@@ -1,6 +1,7 @@
 /*
- * Pictures from a model, each an action of its own: what is known is taken from the store, the others are
- * drawn in batches. The stages 'sample' and 'gen-class' are this with different tables around it.
+ * Pictures from a model, each an action of its own: what is known is taken from the store, the
+ * others are drawn in batches. The stages 'sample' and 'gen-class' are this with different tables
+ * around it.
  */
 #ifndef STAGES_DRAW_H
 #define STAGES_DRAW_H
@@ -12,13 +13,15 @@
 
 struct draw_options {                   /* the same for all pictures */
 	const char *model, *vae, *tokenizer;
-	struct opt_list lora, lora_weight;      /* files, and a weight for each (1 where there is none) */
+	struct opt_list lora, lora_weight;      /* files, and a weight for each (1
+						 * where there is none) */
 	double weight;                  /* of the LoRA in the main input */
 	int ema;                        /* prefer averages in the main input */
 	int64_t clip_skip, max_tokens;
 	double eta;
 	int64_t batch;                  /* 0: as many as DRAW_PIXELS holds, 16 at most */
-	const char *const *params;      /* rows of the options above that the stage has: they enter the key */
+	const char *const *params;      /* rows of the options above that the
+					 * stage has: they enter the key */
 };
 
 struct wish {                           /* one picture */

@@ -9,7 +9,8 @@
 int hidden_begin(struct hidden *h, struct stores *s, struct pipeline *p, const char *model_path,
 		 int64_t clip_skip, int64_t max_tokens, struct err *e)
 {
-	*h = (struct hidden){ .stores = s, .p = p, .clip_skip = clip_skip, .max_tokens = max_tokens };
+	*h = (struct hidden){ .stores = s, .p = p, .clip_skip = clip_skip,
+			      .max_tokens = max_tokens };
 	if (outside_hash(s, model_path, &h->model, e) < 0 || pipeline_need_tokenizer(p, e) < 0)
 		return -1;
 	return outside_hash(s, p->tokenizer_path, &h->tokenizer, e);
@@ -29,14 +30,16 @@ static void key(const struct hidden *h, struct action *a, const char *caption)
 	action_input(a, "caption", &o);
 }
 
-static int compute(struct hidden *h, struct action *a, const char *caption, struct result *r, int *cut, struct err *e)
+static int compute(struct hidden *h, struct action *a, const char *caption, struct result *r,
+		   int *cut, struct err *e)
 {
 	double start = clock_now();
 	struct tensor t = { 0 };
 	void *values;
 	int ret = -1;
 
-	if (tensor_new(&t, DT_F32, 2, (int64_t[]){ text_tokens(h->max_tokens), h->p->text.width }, &values, e) < 0)
+	if (tensor_new(&t, DT_F32, 2, (int64_t[]){ text_tokens(h->max_tokens), h->p->text.width },
+		       &values, e) < 0)
 		return -1;
 	if (pipeline_text(h->p, caption, h->clip_skip, h->max_tokens, values, cut, e) < 0 ||
 	    store_put_tensor(h->stores, "encode-text", &t, &r->out, e) < 0)

@@ -1,6 +1,6 @@
 /*
- * Hidden states of captions through the store: computed once for a (model, tokenizer, caption, clip skip,
- * length), kept as item actions of encode-text whichever stage asked first.
+ * Hidden states of captions through the store: computed once for a (model, tokenizer, caption, clip
+ * skip, length), kept as item actions of encode-text whichever stage asked first.
  */
 #ifndef STAGES_HIDDEN_H
 #define STAGES_HIDDEN_H
@@ -22,7 +22,10 @@ struct hidden {
 int hidden_begin(struct hidden *h, struct stores *s, struct pipeline *p, const char *model_path,
 		 int64_t clip_skip, int64_t max_tokens, struct err *e);
 
-/* The hidden states' reference; an f32 tensor [tokens][width]. *cut as pipeline_text's (0 when found). */
+/*
+ * The hidden states' reference; an f32 tensor
+ * [tokens][width]. *cut as pipeline_text's (0 when found).
+ */
 int hidden_ref(struct hidden *h, const char *caption, struct ref *out, int *cut, struct err *e);
 int hidden_get(struct hidden *h, const char *caption, struct tensor *out, struct err *e);
 

@@ -23,9 +23,11 @@ static const char *kind_title(const struct sampler_config *c)
 
 void sampler_title(char out[64], const struct sampler_config *c)
 {
-	const char *spread = c->spread == SIGMAS_KARRAS ? " Karras" : c->spread == SIGMAS_EXPONENTIAL ? " Exponential" : "";
+	const char *spread = c->spread == SIGMAS_KARRAS ? " Karras" :
+		c->spread == SIGMAS_EXPONENTIAL ? " Exponential" : "";
 
-	snprintf(out, 64, "%s%s%s", kind_title(c), c->kind == SAMPLER_DPM_MULTI && c->sde ? " SDE" : "", spread);
+	snprintf(out, 64, "%s%s%s", kind_title(c),
+		 c->kind == SAMPLER_DPM_MULTI && c->sde ? " SDE" : "", spread);
 }
 
 void parameters_text(struct buf *out, const struct parameters *p)
@@ -36,7 +38,8 @@ void parameters_text(struct buf *out, const struct parameters *p)
 	if (*p->o->negative)
 		buf_addf(out, "Negative prompt: %s\n", p->o->negative);
 	buf_addf(out, "Steps: %lld, Sampler: %s, CFG scale: %g, Seed: %llu, Size: %lldx%lld", (long long)p->o->steps,
-		 p->sampler, p->o->scale, (unsigned long long)p->seed, (long long)p->o->width, (long long)p->o->height);
+		 p->sampler, p->o->scale, (unsigned long long)p->seed, (long long)p->o->width,
+		 (long long)p->o->height);
 	buf_addf(out, ", Model hash: %.10s", oid_hex(p->model, hex));
 	if (p->weights)
 		buf_addf(out, ", Trained weights: %.10s", oid_hex(p->weights, hex));

@@ -20,7 +20,8 @@ struct parameters {
 /*
  *	a sks dog
  *	Negative prompt: blurry
- *	Steps: 30, Sampler: Euler a, CFG scale: 7.5, Seed: 42, Size: 512x512, Model hash: 1f0c9a52b1, Clip skip: 2
+ *	Steps: 30, Sampler: Euler a, CFG scale: 7.5, Seed: 42, Size: 512x512, (in one line:)
+ *	Model hash: 1f0c9a52b1, Clip skip: 2
  *
  * The hashes are the first ten digits of the store's, not of SHA-256.
  */

@@ -1,6 +1,5 @@
 #include "stages/shared/prompts.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,26 +21,12 @@ void prompts_release(struct prompts *p)
 	*p = (struct prompts){ 0 };
 }
 
-static int plain(char c)
-{
-	return c == '_' || c == '-' ? ' ' : tolower((unsigned char)c);
-}
-
-static int same_name(const char *a, const char *b)
-{
-	while (*a && plain(*a) == plain(*b)) {
-		a++;
-		b++;
-	}
-	return !*a && !*b;
-}
-
 int prompt_sampler(const char *name, const char **out, struct err *e)
 {
 	struct buf all = { 0 };
 
 	for (int i = 0; sampler_name(i); i++) {
-		if (same_name(sampler_name(i), name)) {
+		if (sampler_same_name(sampler_name(i), name)) {
 			*out = sampler_name(i);
 			buf_release(&all);
 			return 0;
@@ -56,7 +41,8 @@ int prompt_sampler(const char *name, const char **out, struct err *e)
 
 /* ---- suffixes ---- */
 
-static int take_int(const char *key, const char *value, int64_t min, int64_t max, int64_t *out, struct err *e)
+static int take_int(const char *key, const char *value, int64_t min, int64_t max, int64_t *out,
+		    struct err *e)
 {
 	if (text_int(value, out) < 0 || *out < min || *out > max)
 		return fail(e, "'--%s' is '%s', a whole number from %lld to %lld is wanted", key, value, (long long)min,
@@ -162,7 +148,8 @@ int prompts_add(struct prompts *p, const char *line, const struct prompt *otherw
 
 /* ---- files ---- */
 
-static int add_lines(struct prompts *p, char *text, const char *path, const struct prompt *otherwise, struct err *e)
+static int add_lines(struct prompts *p, char *text, const char *path,
+		     const struct prompt *otherwise, struct err *e)
 {
 	size_t number = 0, before = p->n;
 
@@ -179,7 +166,8 @@ static int add_lines(struct prompts *p, char *text, const char *path, const stru
 	return p->n > before ? 0 : fail(e, "'%s' holds no prompt", path);
 }
 
-int prompts_add_file(struct prompts *p, const char *path, const struct prompt *otherwise, struct err *e)
+int prompts_add_file(struct prompts *p, const char *path, const struct prompt *otherwise,
+		     struct err *e)
 {
 	static const char mark[] = "\xef\xbb\xbf";
 	struct buf b = { 0 };

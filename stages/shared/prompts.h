@@ -1,10 +1,10 @@
 /*
  * What to draw: prompts from the command line or a file, with kohya's suffixes:
  *
- *	a sks dog in a bucket --n blurry, low quality --w 512 --h 768 --d 7 --l 7.5 --s 30 --ss euler_a
+ *	a sks dog in a bucket --n blurry --w 512 --h 768 --d 7 --l 7.5 --s 30 --ss euler_a
  *
- * n negative prompt, w width, h height, d seed, l guidance scale, s steps, ss sampler. A file has one
- * prompt a line; empty lines and those that begin with '#' are passed over.
+ * n negative prompt, w width, h height, d seed, l guidance scale, s steps, ss sampler. A file has
+ * one prompt a line; empty lines and those that begin with '#' are passed over.
  */
 #ifndef STAGES_PROMPTS_H
 #define STAGES_PROMPTS_H
@@ -30,7 +30,8 @@ struct prompts {
 /* `otherwise` is what holds without suffixes (its text is not looked at). */
 int prompts_add(struct prompts *p, const char *line, const struct prompt *otherwise, struct err *e);
 /* A file without any prompt is a failure. Errors carry file and line. */
-int prompts_add_file(struct prompts *p, const char *path, const struct prompt *otherwise, struct err *e);
+int prompts_add_file(struct prompts *p, const char *path, const struct prompt *otherwise,
+		     struct err *e);
 void prompts_release(struct prompts *p);
 
 /* The name as sampler_name() has it, so that "Euler a" and "euler_a" are the same action. */

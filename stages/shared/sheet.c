@@ -40,7 +40,8 @@ int sheet_add(struct sheet *s, struct stores *st, const struct table *t, struct 
 	for (size_t i = 0; i < t->rows; i++, before = n) {
 		if (!*table_get(t, i, image))
 			continue;
-		if (ref_parse(st, table_get(t, i, image), &r, e) < 0 || (number >= 0 && table_int(t, i, number, &n, e) < 0))
+		if (ref_parse(st, table_get(t, i, image), &r, e) < 0 ||
+		    (number >= 0 && table_int(t, i, number, &n, e) < 0))
 			return -1;
 		if (!row || (number >= 0 && n <= before) || strcmp(last, table_get(t, i, prompt)))
 			row = add_row(s);
@@ -94,7 +95,8 @@ static void break_rows(struct sheet *s)
 	sheet_release(&old);
 }
 
-int sheet_arrange(struct sheet *s, size_t own, const struct table *t, int64_t enlarge, struct err *e)
+int sheet_arrange(struct sheet *s, size_t own, const struct table *t, int64_t enlarge,
+		  struct err *e)
 {
 	int width = table_column(t, "width"), height = table_column(t, "height");
 	int64_t w, h, most_w = 1, most_h = 1;
@@ -151,7 +153,8 @@ static int fit(struct image *im, int w, int h, struct err *e)
 	return im->w == fw && im->h == fh ? 0 : image_resize(im, (int)fw, (int)fh, "lanczos", e);
 }
 
-static int draw_cell(const struct sheet *s, struct stores *st, const struct ref *r, struct image *sheet, int x, int y, struct err *e)
+static int draw_cell(const struct sheet *s, struct stores *st, const struct ref *r,
+		     struct image *sheet, int x, int y, struct err *e)
 {
 	struct blob b = { 0 };
 	struct image im = { 0 };
@@ -159,7 +162,8 @@ static int draw_cell(const struct sheet *s, struct stores *st, const struct ref 
 
 	if (store_need(st, r, KIND_IMAGE, &b, e) < 0)
 		return -1;
-	if (image_decode(&im, NULL, b.at, b.len, e) < 0 || image_flatten(&im, e) < 0 || fit(&im, s->cell_w, s->cell_h, e) < 0)
+	if (image_decode(&im, NULL, b.at, b.len, e) < 0 || image_flatten(&im, e) < 0 ||
+	    fit(&im, s->cell_w, s->cell_h, e) < 0)
 		goto out;
 	paste(sheet, &im, x + (s->cell_w - im.w) / 2, y + (s->cell_h - im.h) / 2);
 	ret = 0;
@@ -171,8 +175,10 @@ out:
 
 int sheet_draw(const struct sheet *s, struct stores *st, struct buf *png, struct err *e)
 {
-	int64_t gap = s->rows * s->columns == 1 ? 0 : (s->cell_w < s->cell_h ? s->cell_w : s->cell_h) / 32 + 1;
-	int64_t w = (int64_t)s->columns * (s->cell_w + gap) + gap, h = (int64_t)s->rows * (s->cell_h + gap) + gap;
+	int64_t gap = s->rows * s->columns == 1 ? 0 :
+		(s->cell_w < s->cell_h ? s->cell_w : s->cell_h) / 32 + 1;
+	int64_t w = (int64_t)s->columns * (s->cell_w + gap) + gap,
+		h = (int64_t)s->rows * (s->cell_h + gap) + gap;
 	struct image sheet = { 0 };
 	int ret = -1;
 
@@ -184,7 +190,8 @@ int sheet_draw(const struct sheet *s, struct stores *st, struct buf *png, struct
 	memset(sheet.at, 255, (size_t)w * (size_t)h * 3);
 	for (size_t i = 0; i < s->rows; i++)
 		for (size_t k = 0; k < s->row[i].n; k++)
-			if (draw_cell(s, st, &s->row[i].image[k], &sheet, (int)(gap + (int64_t)k * (s->cell_w + gap)),
+			if (draw_cell(s, st, &s->row[i].image[k], &sheet,
+				      (int)(gap + (int64_t)k * (s->cell_w + gap)),
 				      (int)(gap + (int64_t)i * (s->cell_h + gap)), e) < 0)
 				goto out;
 	ret = image_encode_png(png, &sheet, NULL, 0, e);

@@ -39,13 +39,16 @@ static int read_size(struct run *r, struct item *it, const char *bucket, struct 
 	return 0;
 }
 
-static int read_item(struct run *r, struct item *it, const struct table *t, size_t row, int is_class, struct err *e)
+static int read_item(struct run *r, struct item *it, const struct table *t, size_t row,
+		     int is_class, struct err *e)
 {
 	const char *column = is_vae(r) ? "image" : "moments";
 	const char *caption = table_get(t, row, table_column(t, "caption"));
 
-	*it = (struct item){ .name = table_get(t, row, table_column(t, "item")), .caption = caption, .is_class = is_class, .row = row };
-	if (read_repeats(it, t, row, e) < 0 || read_size(r, it, table_get(t, row, table_column(t, "bucket")), e) < 0)
+	*it = (struct item){ .name = table_get(t, row, table_column(t, "item")), .caption = caption,
+			     .is_class = is_class, .row = row };
+	if (read_repeats(it, t, row, e) < 0 ||
+	    read_size(r, it, table_get(t, row, table_column(t, "bucket")), e) < 0)
 		return -1;
 	return ref_parse(r->j->stores, table_get(t, row, table_column(t, column)), &it->moments, e);
 }
@@ -101,7 +104,8 @@ void items_batches(struct run *r)
 	struct batch_item *b = xmalloc(r->items * sizeof *b);
 
 	for (size_t i = 0; i < r->items; i++)
-		b[i] = (struct batch_item){ r->item[i].h, r->item[i].w, r->item[i].repeats, r->item[i].is_class };
+		b[i] = (struct batch_item){ r->item[i].h, r->item[i].w, r->item[i].repeats,
+					    r->item[i].is_class };
 	r->batches = batches_new(b, (int64_t)r->items, r->o->batch, (uint64_t)r->o->seed);
 	free(b);
 }
@@ -114,7 +118,8 @@ int items_read(struct run *r, struct err *e)
 		return -1;
 	if (r->o->class_table) {
 		if (ref_parse(r->j->stores, r->o->class_table, &c, e) < 0 ||
-		    store_get_table(r->j->stores, &c, &r->class_table, e) < 0 || read_table(r, &r->class_table, 1, e) < 0)
+		    store_get_table(r->j->stores, &c, &r->class_table, e) < 0 ||
+		    read_table(r, &r->class_table, 1, e) < 0)
 			return -1;
 	}
 	items_batches(r);
@@ -134,13 +139,16 @@ void items_release(struct run *r)
 	free_items(r->held, r->n_held);
 }
 
-static int check_moments(const struct run *r, const struct item *it, const struct tensor *t, struct err *e)
+static int check_moments(const struct run *r, const struct item *it, const struct tensor *t,
+			 struct err *e)
 {
 	char s[96];
 
-	if (t->rank != 3 || t->side[0] != 2 * r->config.vae.latent || t->side[1] != it->h || t->side[2] != it->w)
+	if (t->rank != 3 || t->side[0] != 2 * r->config.vae.latent || t->side[1] != it->h ||
+	    t->side[2] != it->w)
 		return fail(e, "'%s': moments are %s, %lldx%lldx%lld is wanted", it->name, tensor_shape_text(t, s),
-			    2 * (long long)r->config.vae.latent, (long long)it->h, (long long)it->w);
+			    2 * (long long)r->config.vae.latent, (long long)it->h,
+			    (long long)it->w);
 	return 0;
 }
 
@@ -149,8 +157,8 @@ static float *read_moments(struct run *r, const struct item *it, struct err *e)
 	struct tensor t = { 0 };
 	float *v = NULL;
 
-	if (store_get_tensor(r->j->stores, &it->moments, &t, e) == 0 && check_moments(r, it, &t, e) == 0 &&
-	    tensor_to_f32(&t, e) == 0) {
+	if (store_get_tensor(r->j->stores, &it->moments, &t, e) == 0 &&
+	    check_moments(r, it, &t, e) == 0 && tensor_to_f32(&t, e) == 0) {
 		v = xmalloc((size_t)tensor_bytes(&t));
 		memcpy(v, t.at, (size_t)tensor_bytes(&t));
 	}
@@ -181,7 +189,8 @@ static float *read_pixels(struct run *r, const struct item *it, struct err *e)
 	struct blob b = { 0 };
 	float *v = NULL;
 
-	if (geometry(t, it, g, e) < 0 || store_need(r->j->stores, &it->moments, KIND_IMAGE, &b, e) < 0)
+	if (geometry(t, it, g, e) < 0 ||
+	    store_need(r->j->stores, &it->moments, KIND_IMAGE, &b, e) < 0)
 		return NULL;
 	if (image_decode(&im, &info, b.at, b.len, e) == 0 && image_flatten(&im, e) == 0 &&
 	    image_fit(&im, g[0], g[1], g[2], g[3], g[4], g[5], flip, e) == 0) {
@@ -199,7 +208,8 @@ static float *read_pixels(struct run *r, const struct item *it, struct err *e)
 /* When memory for values is full, those of all items are dropped and read again as they come. */
 const float *item_values(struct run *r, struct item *it, struct err *e)
 {
-	int64_t bytes = it->h * it->w * (is_vae(r) ? 3 : 2 * r->config.vae.latent) * (int64_t)sizeof(float);
+	int64_t bytes = it->h * it->w * (is_vae(r) ? 3 : 2 * r->config.vae.latent) *
+		(int64_t)sizeof(float);
 
 	if (it->values)
 		return it->values;

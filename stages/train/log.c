@@ -1,6 +1,6 @@
 /*
- * The log: a table of what each step did. It holds nothing that depends on the machine or the clock, so
- * that a run which was killed and went on has the same log.
+ * The log: a table of what each step did. It holds nothing that depends on the machine or the
+ * clock, so that a run which was killed and went on has the same log.
  */
 #include "stages/train/train.h"
 
@@ -39,7 +39,8 @@ static int validation_loss(struct run *r, double *mean, struct err *e)
 		for (int k = 0; k < times; k++) {
 			float l;
 
-			if (step_validate(r, &r->held[i], time_of(r, k), (uint32_t)(i * VALIDATION_TIMES + (size_t)k), &l, e) < 0)
+			if (step_validate(r, &r->held[i], time_of(r, k),
+					  (uint32_t)(i * VALIDATION_TIMES + (size_t)k), &l, e) < 0)
 				return -1;
 			sum += l;
 		}

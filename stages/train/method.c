@@ -24,7 +24,8 @@ static void read_lora(struct run *r, enum part p)
 	float alpha = (float)(o->alpha > 0 ? o->alpha : (double)o->rank);
 
 	r->lora[p] = (struct lora){
-		.cover = !strcmp(o->cover, "attention") ? LORA_ATTENTION : !strcmp(o->cover, "linear") ? LORA_LINEAR : LORA_CONV,
+		.cover = !strcmp(o->cover, "attention") ? LORA_ATTENTION :
+			!strcmp(o->cover, "linear") ? LORA_LINEAR : LORA_CONV,
 		.rank = o->rank, .alpha = alpha,
 		.conv_rank = o->conv_rank ? o->conv_rank : o->rank,
 		.conv_alpha = (float)(o->conv_alpha > 0 ? o->conv_alpha : alpha),
@@ -39,7 +40,8 @@ int method_read(struct run *r, struct err *e)
 	struct trainer_config *c = &r->config;
 	int vae = !strcmp(o->method, "vae");
 
-	*c = (struct trainer_config){ .unet = r->line.unet, .text = r->line.text, .vae = r->line.vae };
+	*c = (struct trainer_config){ .unet = r->line.unet, .text = r->line.text,
+				      .vae = r->line.vae };
 	c->train[PART_VAE] = vae;
 	c->train[PART_UNET] = !vae && strstr(o->parts, "unet");
 	c->train[PART_TEXT] = !vae && strstr(o->parts, "text");
@@ -54,7 +56,8 @@ int method_read(struct run *r, struct err *e)
 	if (!vae && c->text.layers <= c->text_skip)
 		return fail(e, "--clip-skip %lld, but the text encoder has %lld layers", (long long)o->clip_skip, (long long)c->text.layers);
 	r->rules = (struct caption_rules){
-		.separator = o->separator, .keep_separator = o->keep_separator, .keep_tokens = o->keep_tokens,
+		.separator = o->separator, .keep_separator = o->keep_separator,
+			.keep_tokens = o->keep_tokens,
 		.shuffle = o->shuffle, .dropout = o->caption_dropout, .tag_dropout = o->tag_dropout,
 		.dropout_every_epochs = o->dropout_every, .warmup_min = 1,
 	};
@@ -71,10 +74,12 @@ int method_steps(struct run *r, struct err *e)
 	r->rules.total_steps = r->steps;
 	r->config.accumulate = o->accumulate > 1 || batches_split(r->batches);
 	*lr = (struct lr){
-		.base = o->lr, .total = r->steps, .cycles = o->cycles, .power = o->power, .timescale = o->timescale,
+		.base = o->lr, .total = r->steps, .cycles = o->cycles, .power = o->power,
+			.timescale = o->timescale,
 		.min_ratio = o->min_lr_ratio,
 	};
-	if (lr_kind_of_name(o->schedule, &lr->kind, e) < 0 || lr_updates(o->warmup, r->steps, &lr->warmup, e) < 0 ||
+	if (lr_kind_of_name(o->schedule, &lr->kind, e) < 0 ||
+	    lr_updates(o->warmup, r->steps, &lr->warmup, e) < 0 ||
 	    lr_updates(o->decay, r->steps, &lr->decay, e) < 0)
 		return -1;
 	if (o->rules && lr_rules(lr, o->rules, e) < 0)
@@ -98,8 +103,8 @@ struct hyper method_hyper(const struct run *r, int64_t step)
 	int text_over = o->stop_text && step >= o->stop_text;
 	struct hyper h = {
 		.beta1 = (float)o->beta1, .beta2 = (float)o->beta2, .eps = (float)o->eps,
-		.weight_decay = (float)o->weight_decay, .max_norm = (float)o->clip, .step = step + 1,
-		.ema_decay = ema_decay(r, step),
+		.weight_decay = (float)o->weight_decay, .max_norm = (float)o->clip,
+		.step = step + 1, .ema_decay = ema_decay(r, step),
 	};
 
 	h.lr[PART_UNET] = h.lr[PART_VAE] = (float)(o->lr * f);

@@ -25,7 +25,8 @@ static size_t pool_part(const struct run *r, const char *prefix)
 		const struct pool_entry *w = &r->t.pool.entry[i];
 
 		if (prefix ? starts_with(w->name, prefix) : w->kind == OP_WEIGHT)
-			sum += (size_t)(w->dim[0] * w->dim[1] * w->dim[2] * w->dim[3]) * sizeof(float);
+			sum += (size_t)(w->dim[0] * w->dim[1] * w->dim[2] * w->dim[3]) *
+				sizeof(float);
 	}
 	return sum;
 }
@@ -91,7 +92,8 @@ static int give_up(struct train_options *o)
 	return 1;
 }
 
-static void put_options(struct buf *b, const struct train_options *was, const struct train_options *o)
+static void put_options(struct buf *b, const struct train_options *was,
+			const struct train_options *o)
 {
 	if (o->batch != was->batch)
 		buf_addf(b, " --batch %lld --accumulate %lld", (long long)o->batch, (long long)o->accumulate);

@@ -7,14 +7,14 @@
 #include "stages/train/train.h"
 
 /*
- * What a state's key says of the options: all that can change the trajectory or the log. Not the number of
- * steps, unless the schedule depends on it (a warm-up given as a fraction enters as steps, see below); not
- * how often is validated where nothing was left out.
+ * What a state's key says of the options: all that can change the trajectory or the log. Not the
+ * number of steps, unless the schedule depends on it (a warm-up given as a fraction enters as
+ * steps, see below); not how often is validated where nothing was left out.
  */
 static int in_trajectory(const struct run *r, const struct opt *o)
 {
-	int total = r->lr.kind != LR_CONSTANT && r->lr.kind != LR_CONSTANT_WITH_WARMUP && r->lr.kind != LR_PIECEWISE_CONSTANT &&
-		r->lr.kind != LR_INVERSE_SQRT;
+	int total = r->lr.kind != LR_CONSTANT && r->lr.kind != LR_CONSTANT_WITH_WARMUP &&
+		r->lr.kind != LR_PIECEWISE_CONSTANT && r->lr.kind != LR_INVERSE_SQRT;
 
 	if (!strcmp(o->name, "epochs") || !strcmp(o->name, "warmup"))
 		return 0;
@@ -23,7 +23,8 @@ static int in_trajectory(const struct run *r, const struct opt *o)
 	return strcmp(o->name, "steps") || total;
 }
 
-static int state_key(struct run *r, const char *level, int64_t step, struct action *a, struct err *e)
+static int state_key(struct run *r, const char *level, int64_t step, struct action *a,
+		     struct err *e)
 {
 	const char *names[128];
 	int n = 0, ret;
@@ -53,7 +54,8 @@ static int add_row(struct run *r, struct table *t, const struct pool_entry *w, s
 	char text[STAGE_NAME + 1 + OID_HEX], shape[96];
 	int ret = -1;
 
-	if (pool_get(&r->t.pool, w, &x, e) < 0 || store_put_tensor(r->j->stores, "train", &x, &ref, e) < 0)
+	if (pool_get(&r->t.pool, w, &x, e) < 0 ||
+	    store_put_tensor(r->j->stores, "train", &x, &ref, e) < 0)
 		goto out;
 	row = table_add_row(t);
 	table_set(t, row, table_add_column(t, "item"), w->name);
@@ -62,10 +64,12 @@ static int add_row(struct run *r, struct table *t, const struct pool_entry *w, s
 	table_set(t, row, table_add_column(t, "shape"), tensor_shape_text(&x, shape));
 	if (starts_with(w->name, "lora.")) {
 		int filter = x.rank == 4 && x.side[2] * x.side[3] > 1;
-		const struct lora *l = &r->lora[strstr(w->name, "lora.unet.") == w->name ? PART_UNET : PART_TEXT];
+		const struct lora *l = &r->lora[strstr(w->name, "lora.unet.") == w->name ?
+						PART_UNET : PART_TEXT];
 
 		/* B of a 3x3 module is 1x1: its alpha is that of the module, which A says */
-		table_setf(t, row, table_add_column(t, "alpha"), "%.9g", (double)(filter ? l->conv_alpha : l->alpha));
+		table_setf(t, row, table_add_column(t, "alpha"), "%.9g",
+			   (double)(filter ? l->conv_alpha : l->alpha));
 	}
 	ret = 0;
 out:
@@ -100,7 +104,8 @@ static int make_table(struct run *r, struct table *t, int moments, struct err *e
 		const struct pool_entry *w = &r->t.pool.entry[i];
 		int is_moment = starts_with(w->name, "adam_");
 
-		if (starts_with(w->name, "grad.") || (is_moment && !moments) || (w->kind == OP_WEIGHT && !w->trainable))
+		if (starts_with(w->name, "grad.") || (is_moment && !moments) ||
+		    (w->kind == OP_WEIGHT && !w->trainable))
 			continue;
 		if (add_row(r, t, w, e) < 0)
 			return -1;
@@ -155,7 +160,8 @@ static int save_is_due(const struct run *r)
 		return 1;
 	if (r->o->save_every && r->step % r->o->save_every == 0)
 		return 1;
-	return !r->o->save_every && r->o->save_minutes > 0 && clock_now() - r->saved_at >= r->o->save_minutes * 60;
+	return !r->o->save_every && r->o->save_minutes > 0 &&
+		clock_now() - r->saved_at >= r->o->save_minutes * 60;
 }
 
 int state_save(struct run *r, struct err *e)
@@ -200,7 +206,9 @@ static int restore_row(struct run *r, const struct table *t, size_t row, struct 
 	return ret;
 }
 
-/* 1: the state of that step was there and is in the pool; 0: not there (or not whole any more); -1. */
+/*
+ * 1: the state of that step was there and is in the pool; 0: not there (or not whole any more); -1.
+ */
 static int restore(struct run *r, int64_t step, struct err *e)
 {
 	struct action a = { 0 };

@@ -23,7 +23,8 @@ static void feed_new(struct feed *f, struct run *r, int64_t n, int64_t h, int64_
 {
 	int64_t all;
 
-	*f = (struct feed){ .r = r, .n = n, .h = h, .w = w, .c = is_vae(r) ? 3 : r->config.vae.latent };
+	*f = (struct feed){ .r = r, .n = n, .h = h, .w = w,
+			    .c = is_vae(r) ? 3 : r->config.vae.latent };
 	all = n * h * w * f->c;
 	f->weight = floats(n);
 	f->timestep = floats(n);
@@ -39,8 +40,9 @@ static void feed_new(struct feed *f, struct run *r, int64_t n, int64_t h, int64_
 		f->hidden = floats(n * r->config.tokens * r->config.unet.cross_width);
 		f->ids = xmalloc((size_t)(n * r->config.chunks * 77) * sizeof *f->ids);
 	}
-	f->b = (struct microbatch){ .noisy = f->noisy, .target = f->target, .timestep = f->timestep, .weight = f->weight,
-				    .hidden = f->hidden, .ids = f->ids, .image = f->image, .noise = f->noise };
+	f->b = (struct microbatch){ .noisy = f->noisy, .target = f->target, .timestep = f->timestep,
+				    .weight = f->weight, .hidden = f->hidden, .ids = f->ids,
+				    .image = f->image, .noise = f->noise };
 }
 
 static void feed_release(struct feed *f)
@@ -112,7 +114,8 @@ static double snr_weight(const struct run *r, int t)
 	return snr > gamma ? gamma / snr : 1;   /* also where snr is 0 */
 }
 
-static int put_text(struct feed *f, int64_t i, const struct item *it, const struct draw *d, int64_t step, int64_t epoch, struct err *e)
+static int put_text(struct feed *f, int64_t i, const struct item *it, const struct draw *d,
+		    int64_t step, int64_t epoch, struct err *e)
 {
 	struct run *r = f->r;
 	struct buf caption = { 0 };
@@ -123,9 +126,11 @@ static int put_text(struct feed *f, int64_t i, const struct item *it, const stru
 	if (*d->purpose)
 		buf_adds(&caption, it->caption);
 	else
-		caption_at(&caption, &r->rules, it->caption, d->seed, step, epoch, (int64_t)d->number * 1024 + d->slot);
+		caption_at(&caption, &r->rules, it->caption, d->seed, step, epoch,
+			   (int64_t)d->number * 1024 + d->slot);
 	if (trainer_has_text(&r->t)) {
-		ret = text_ids(r, buf_str(&caption), f->ids + i * r->config.chunks * 77, e) < 0 ? -1 : 0;
+		ret = text_ids(r, buf_str(&caption), f->ids + i * r->config.chunks * 77, e) < 0 ?
+			-1 : 0;
 	} else if ((hidden = text_hidden(r, buf_str(&caption), e))) {
 		memcpy(f->hidden + i * size, hidden, (size_t)size * sizeof *hidden);
 		ret = 0;
@@ -134,7 +139,8 @@ static int put_text(struct feed *f, int64_t i, const struct item *it, const stru
 	return ret;
 }
 
-static int put_latent(struct feed *f, int64_t i, struct item *it, struct draw *d, int64_t step, int64_t epoch, struct err *e)
+static int put_latent(struct feed *f, int64_t i, struct item *it, struct draw *d, int64_t step,
+		      int64_t epoch, struct err *e)
 {
 	const float *moments = item_values(f->r, it, e);
 	int64_t n = f->c * f->h * f->w;
@@ -155,7 +161,8 @@ static int put_latent(struct feed *f, int64_t i, struct item *it, struct draw *d
 	return put_text(f, i, it, d, step, epoch, e);
 }
 
-static int put_image(struct feed *f, int64_t i, struct item *it, const struct draw *d, struct err *e)
+static int put_image(struct feed *f, int64_t i, struct item *it, const struct draw *d,
+		     struct err *e)
 {
 	const float *pixels = item_values(f->r, it, e);
 	int64_t n = f->h * f->w * 3, k = vae_factor(&f->r->config.vae);
@@ -169,18 +176,21 @@ static int put_image(struct feed *f, int64_t i, struct item *it, const struct dr
 	return 0;
 }
 
-static int put_item(struct feed *f, int64_t i, struct item *it, struct draw *d, int64_t step, int64_t epoch, struct err *e)
+static int put_item(struct feed *f, int64_t i, struct item *it, struct draw *d, int64_t step,
+		    int64_t epoch, struct err *e)
 {
 	return is_vae(f->r) ? put_image(f, i, it, d, e) : put_latent(f, i, it, d, step, epoch, e);
 }
 
 /* ---- shapes ---- */
 
-static struct trainer_key key_of(const struct run *r, const struct batch_group *g, int groups, int64_t step)
+static struct trainer_key key_of(const struct run *r, const struct batch_group *g, int groups,
+				 int64_t step)
 {
 	return (struct trainer_key){
 		.n = g->n, .h = g->h, .w = g->w,
-		.text_frozen = trainer_has_text(&r->t) && r->o->stop_text && step >= r->o->stop_text,
+		.text_frozen = trainer_has_text(&r->t) && r->o->stop_text &&
+			step >= r->o->stop_text,
 		.alone = r->o->accumulate == 1 && groups == 1,
 	};
 }
@@ -212,7 +222,8 @@ int step_shapes(struct run *r, struct err *e)
 
 /* ---- running ---- */
 
-static void set_weights(struct feed *f, const struct run *r, const struct batch_group *g, const struct draw *d)
+static void set_weights(struct feed *f, const struct run *r, const struct batch_group *g,
+			const struct draw *d)
 {
 	int64_t class = 0;
 
@@ -220,14 +231,15 @@ static void set_weights(struct feed *f, const struct run *r, const struct batch_
 		class += r->item[g->item[i]].is_class;
 	for (int64_t i = 0; i < g->n; i++) {
 		int c = r->item[g->item[i]].is_class;
-		double w = (c ? r->o->prior_weight / (double)class : 1 / (double)(g->n - class)) / (double)r->o->accumulate;
+		double w = (c ? r->o->prior_weight / (double)class : 1 / (double)(g->n - class)) /
+			(double)r->o->accumulate;
 
 		f->weight[i] = (float)(is_vae(r) ? w : w * snr_weight(r, d[i].t));
 	}
 }
 
-static int run_group(struct run *r, const struct batch_group *g, int groups, int64_t number, uint32_t slot,
-		     float *loss, float *norm, struct err *e)
+static int run_group(struct run *r, const struct batch_group *g, int groups, int64_t number,
+		     uint32_t slot, float *loss, float *norm, struct err *e)
 {
 	struct trainer_key key = key_of(r, g, groups, r->step);
 	struct hyper h = method_hyper(r, r->step);
@@ -238,13 +250,15 @@ static int run_group(struct run *r, const struct batch_group *g, int groups, int
 
 	feed_new(&f, r, g->n, g->h, g->w);
 	for (int64_t i = 0; i < g->n; i++) {
-		d[i] = (struct draw){ (uint64_t)r->o->seed, "", (uint32_t)number, slot + (uint32_t)i, -1 };
+		d[i] = (struct draw){ (uint64_t)r->o->seed, "", (uint32_t)number,
+				      slot + (uint32_t)i, -1 };
 		if (put_item(&f, i, &r->item[g->item[i]], &d[i], r->step, epoch, e) < 0)
 			goto out;
 	}
 	set_weights(&f, r, g, d);
-	memcpy(f.b.dropout_key, (int32_t[]){ (int32_t)r->o->seed, (int32_t)((uint64_t)r->o->seed >> 32), (int32_t)slot, (int32_t)number },
-	       sizeof f.b.dropout_key);
+	memcpy(f.b.dropout_key,
+	       (int32_t[]){ (int32_t)r->o->seed, (int32_t)((uint64_t)r->o->seed >> 32),
+			    (int32_t)slot, (int32_t)number }, sizeof f.b.dropout_key);
 	ret = shape < 0 ? -1 : trainer_run(&r->t, shape, &f.b, &h, loss, norm, e);
 	if (ret == 0 && !isfinite(*loss))
 		ret = fail(e, "the loss of step %lld is %g (first picture '%s'); a lower learning rate may help, the last saved state "
@@ -285,7 +299,8 @@ int step_run(struct run *r, float *loss, float *norm, struct err *e)
 	return 0;
 }
 
-int step_validate(struct run *r, struct item *it, int t, uint32_t number, float *loss, struct err *e)
+int step_validate(struct run *r, struct item *it, int t, uint32_t number, float *loss,
+		  struct err *e)
 {
 	struct draw d = { (uint64_t)r->o->seed, "validation ", number, 0, t };
 	int shape = trainer_shape(&r->t, validation_key(it), e), ret;
@@ -293,7 +308,8 @@ int step_validate(struct run *r, struct item *it, int t, uint32_t number, float 
 
 	feed_new(&f, r, 1, it->h, it->w);
 	f.weight[0] = 1;
-	ret = shape < 0 || put_item(&f, 0, it, &d, 0, 1, e) < 0 ? -1 : trainer_run(&r->t, shape, &f.b, NULL, loss, NULL, e);
+	ret = shape < 0 || put_item(&f, 0, it, &d, 0, 1, e) < 0 ? -1 :
+		trainer_run(&r->t, shape, &f.b, NULL, loss, NULL, e);
 	feed_release(&f);
 	return ret;
 }

@@ -1,10 +1,10 @@
 /*
  * Inside the stage train: what its files share.
  *
- * A training is a chain. Everything that determines the trajectory (options, inputs, seed) and the step's
- * number k is the key of the action "state k", whose result is a table of weights and moments. A run
- * looks for the last known state and goes on from there; so resume, "200 more steps" and "the same,
- * saved more often" are cache hits, and a run that was killed ends with the same bytes.
+ * A training is a chain. Everything that determines the trajectory (options, inputs, seed) and the
+ * step's number k is the key of the action "state k", whose result is a table of weights and
+ * moments. A run looks for the last known state and goes on from there; so resume, "200 more steps"
+ * and "the same, saved more often" are cache hits, and a run that was killed ends with the same bytes.
  *
  * What a step draws is a function of (seed, micro-batch number, place in the batch):
  *	latent   z = mean + exp(logvar / 2) n, purpose "latent"        times scaling_factor
@@ -56,7 +56,8 @@ struct train_options {
 struct item {
 	const char *name, *caption;     /* borrowed from the tables */
 	struct ref moments;             /* or the picture, for method vae */
-	float *values;                  /* moments [2 c][h][w], or pixels [h][w][3] in -1..1; NULL until used */
+	float *values;                  /* moments [2 c][h][w], or pixels
+					 * [h][w][3] in -1..1; NULL until used */
 	int64_t h, w, repeats;
 	int is_class;
 	size_t row;
@@ -98,8 +99,10 @@ static inline int is_vae(const struct run *r)
 /* method.c: options into the trainer's config, learning rates, caption rules. -1: wrong usage. */
 int train_check(struct job *j, struct err *e);
 int method_read(struct run *r, struct err *e);
-int method_steps(struct run *r, struct err *e);         /* total steps, schedule; after the items are known */
-struct hyper method_hyper(const struct run *r, int64_t step);   /* of the update after `step` steps */
+/* total steps, schedule; after the items are known */
+int method_steps(struct run *r, struct err *e);
+/* of the update after `step` steps */
+struct hyper method_hyper(const struct run *r, int64_t step);
 
 /* items.c */
 int items_read(struct run *r, struct err *e);
@@ -108,7 +111,10 @@ void items_batches(struct run *r);      /* r->batches, of the items and the opti
 /* Values of an item in memory, read from the store if need be. */
 const float *item_values(struct run *r, struct item *it, struct err *e);
 
-/* text.c: hidden states of a caption (text encoder not trained), kept in memory while there is room. */
+/*
+ * text.c: hidden states of a caption (text encoder not
+ * trained), kept in memory while there is room.
+ */
 const float *text_hidden(struct run *r, const char *caption, struct err *e);
 int text_ids(struct run *r, const char *caption, int32_t *out, struct err *e);
 void text_release(struct run *r);
@@ -117,21 +123,24 @@ void text_release(struct run *r);
 int weights_fill(struct run *r, struct err *e);
 
 /* step.c */
-int step_shapes(struct run *r, struct err *e);          /* declare every shape that the run will meet */
+int step_shapes(struct run *r, struct err *e);  /* declare every shape that the run will meet */
 int step_run(struct run *r, float *loss, float *norm, struct err *e);   /* step r->step */
 /* One item at timestep t with noise of (seed, purpose "validation"): its plain loss. */
-int step_validate(struct run *r, struct item *it, int t, uint32_t number, float *loss, struct err *e);
+int step_validate(struct run *r, struct item *it, int t, uint32_t number, float *loss,
+		  struct err *e);
 
 /* state.c */
 int state_resume(struct run *r, struct err *e);
 int state_save(struct run *r, struct err *e);
 /* The result: weights, averages, the log. */
 int state_result(struct run *r, struct table *out, struct err *e);
-int state_keep(struct run *r, struct err *e);           /* weights of this step, kept under their own action */
+/* weights of this step, kept under their own action */
+int state_keep(struct run *r, struct err *e);
 
 /* log.c */
 void log_step(struct run *r, float loss, float norm, float lr);
-int log_validate(struct run *r, struct err *e);         /* fixed-noise loss of the held-out items, into the last row */
+/* fixed-noise loss of the held-out items, into the last row */
+int log_validate(struct run *r, struct err *e);
 int log_has_validation(const struct run *r);            /* has the last row one? */
 
 /* plan.c: memory, before anything is allocated. */

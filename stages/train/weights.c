@@ -1,10 +1,11 @@
 /*
  * What the pool begins with: the base model's weights, or random ones.
  *
- * A LoRA starts as kohya's and PEFT's do: A uniform in +-1/sqrt(inputs), B zero, so the model is unchanged.
- * From nothing: norms 1, biases 0, linear layers and filters uniform in +-sqrt(3 / inputs) (unit gain),
- * embeddings normal with deviation .02, and zero where a residual branch ends (UNet: conv2, proj_out,
- * conv_out, as in the original latent diffusion code), so that training starts from the identity.
+ * A LoRA starts as kohya's and PEFT's do: A uniform in +-1/sqrt(inputs), B zero, so the model is
+ * unchanged. From nothing: norms 1, biases 0, linear layers and filters uniform in +-sqrt(3 /
+ * inputs) (unit gain), embeddings normal with deviation .02, and zero where a residual branch ends
+ * (UNet: conv2, proj_out, conv_out, as in the original latent diffusion code), so that training
+ * starts from the identity.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -17,11 +18,7 @@
 
 static struct rng stream_of(const struct run *r, const char *name)
 {
-	struct oid o;
-
-	oid_of(&o, KIND_TEXT, name, strlen(name));
-	return rng_stream((uint64_t)r->o->seed, "weights",
-			  (uint32_t)o.at[0] << 24 | (uint32_t)o.at[1] << 16 | (uint32_t)o.at[2] << 8 | o.at[3], 0);
+	return rng_stream((uint64_t)r->o->seed, "weights", rng_word(name), 0);
 }
 
 static void fill_uniform(struct rng s, float *v, int64_t n, double bound)
@@ -107,7 +104,8 @@ int weights_fill(struct run *r, struct err *e)
 	if (pool_fetch(&r->t.pool, &source, e) < 0)
 		return -1;
 	for (size_t i = 0; i < r->t.pool.n; i++)
-		if (starts_with(r->t.pool.entry[i].name, "ema.") && copy_to_average(r, &r->t.pool.entry[i], e) < 0)
+		if (starts_with(r->t.pool.entry[i].name, "ema.") &&
+		    copy_to_average(r, &r->t.pool.entry[i], e) < 0)
 			return -1;
 	return pool_complete(&r->t.pool, e);
 }

@@ -176,8 +176,8 @@ static struct noise_options noise_options_of(const struct gcase *c)
 static void add_noise(const struct work *w, const float *noise, float *out)
 {
 	for (int64_t i = 0; i < w->samples; i++)
-		noise_add(&w->table, time_of(w, i), values(&w->in[LATENTS]) + i * w->each, noise + i * w->each,
-			  out + i * w->each, w->each);
+		noise_add(&w->table, time_of(w, i), values(&w->in[LATENTS]) + i * w->each,
+			  noise + i * w->each, out + i * w->each, w->each);
 }
 
 /* White or shaped noise, what the network sees and what it should say. */
@@ -199,8 +199,9 @@ static int make_noise(struct gcase *c, struct work *w, struct err *e)
 	noise_perturb(&o, w->noise, w->target, w->total, &from);
 	add_noise(w, w->target, w->noisy);
 	for (int64_t i = 0; i < w->samples; i++)
-		noise_target(&w->table, w->predict, time_of(w, i), values(&w->in[LATENTS]) + i * w->each,
-			     w->noise + i * w->each, w->target + i * w->each, w->each);
+		noise_target(&w->table, w->predict, time_of(w, i),
+			     values(&w->in[LATENTS]) + i * w->each, w->noise + i * w->each,
+			     w->target + i * w->each, w->each);
 	return r.wrong ? fail(e, "draws are not those of the case") : 0;
 }
 
@@ -227,14 +228,17 @@ static void make_weights(struct gcase *c, struct work *w)
 static void make_inputs(struct gcase *c, struct work *w)
 {
 	const struct tensor *m = &w->in[MASK];
-	int64_t stride = tensor_count(&w->in[PRED]) / w->samples, area = m->at ? m->side[1] * m->side[2] : 0;
+	int64_t stride = tensor_count(&w->in[PRED]) / w->samples,
+		area = m->at ? m->side[1] * m->side[2] : 0;
 	int signs = !strncmp(golden_word(c, "mask", ""), "first", 5);
 	float *one = room(area);
 
 	for (int64_t i = 0; i < w->samples; i++) {
-		memcpy(w->pred + i * w->each, values(&w->in[PRED]) + i * stride, (size_t)w->each * sizeof(float));
+		memcpy(w->pred + i * w->each, values(&w->in[PRED]) + i * stride,
+		       (size_t)w->each * sizeof(float));
 		for (int64_t k = 0; k < area; k++)
-			one[k] = signs ? values(m)[i * area + k] / 2 + 0.5f : values(m)[i * area + k];
+			one[k] = signs ? values(m)[i * area + k] / 2 + 0.5f :
+				values(m)[i * area + k];
 		if (area)
 			loss_shrink_mask(one, m->side[1], m->side[2], w->mask + i * w->pixels,
 					 w->in[LATENTS].side[2], w->in[LATENTS].side[3]);
@@ -293,7 +297,8 @@ static int compare_parts(struct gcase *c, struct work *w, struct err *e)
 
 static int check_loss(struct gcase *c, struct work *w, struct err *e)
 {
-	struct loss_batch b = { .samples = w->samples, .channels = w->in[LATENTS].side[1], .pixels = w->pixels };
+	struct loss_batch b = { .samples = w->samples, .channels = w->in[LATENTS].side[1],
+				.pixels = w->pixels };
 	double loss;
 
 	make_inputs(c, w);

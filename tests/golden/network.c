@@ -53,8 +53,8 @@ int network_weights(struct gcase *c, const char *part, struct pool *p, struct er
 	return ret;
 }
 
-static int compare_sample(struct gcase *c, const char *kind, const char *name, const float *v, int64_t n,
-			  double rtol, double floor, struct err *e)
+static int compare_sample(struct gcase *c, const char *kind, const char *name,
+			  const float *v, int64_t n, double rtol, double floor, struct err *e)
 {
 	char full[300];
 	int64_t stride = (n + 1023) / 1024, m = 0;

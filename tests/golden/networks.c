@@ -39,7 +39,8 @@ static void net_release(struct net *t)
 }
 
 /* Gradients of `loss` for weights and the inputs in `in`; loss NONE: forward only. */
-static int net_start(struct net *t, struct gcase *c, const char *part, id loss, const id *in, int n_in, struct err *e)
+static int net_start(struct net *t, struct gcase *c, const char *part, id loss, const id *in,
+		     int n_in, struct err *e)
 {
 	t->n = t->g.n;
 	t->name = xcalloc((size_t)t->n, sizeof *t->name);
@@ -56,13 +57,15 @@ static int net_start(struct net *t, struct gcase *c, const char *part, id loss, 
 	t->map = graph_fuse(&t->g);
 	if (pool_declare(&t->pool, &t->g, e) < 0 || session_plan(&t->s, &t->g, t->b, e) < 0 ||
 	    plan_check(&t->s.plan, t->s.g, e) < 0 ||
-	    pool_place(&t->pool, t->b, e) < 0 || arena_place(&t->arena, t->b, t->s.plan.arena, e) < 0 ||
+	    pool_place(&t->pool, t->b, e) < 0 ||
+	    arena_place(&t->arena, t->b, t->s.plan.arena, e) < 0 ||
 	    session_bind(&t->s, &t->pool, &t->arena, e) < 0)
 		return -1;
 	return network_weights(c, part, &t->pool, e) < 0 || pool_complete(&t->pool, e) < 0 ? -1 : 0;
 }
 
-static int put_picture(struct net *t, struct gcase *c, const char *input, const char *tensor, struct err *e)
+static int put_picture(struct net *t, struct gcase *c, const char *input, const char *tensor,
+		       struct err *e)
 {
 	struct tensor x = { 0 };
 	float *nhwc;
@@ -78,7 +81,8 @@ static int put_picture(struct net *t, struct gcase *c, const char *input, const 
 	return ret;
 }
 
-static int put_plain(struct net *t, struct gcase *c, const char *input, const char *tensor, struct err *e)
+static int put_plain(struct net *t, struct gcase *c, const char *input, const char *tensor,
+		     struct err *e)
 {
 	struct tensor x = { 0 };
 	int ret = golden_tensor(c, tensor, &x, e) < 0 ? -1 : session_put(&t->s, input, x.at, e);
@@ -117,7 +121,8 @@ static float *read_node(struct net *t, id x, int picture, struct err *e)
 	return turned;
 }
 
-static int compare_node(struct net *t, struct gcase *c, const char *name, id old, int picture, double rtol, struct err *e)
+static int compare_node(struct net *t, struct gcase *c, const char *name, id old, int picture,
+			double rtol, struct err *e)
 {
 	id x = t->map[old];
 	float *v = read_node(t, x, picture, e);
@@ -128,14 +133,16 @@ static int compare_node(struct net *t, struct gcase *c, const char *name, id old
 }
 
 /* A weight's gradient in the files' layout. Its own pool entry is borrowed to turn it. */
-static int compare_gradient(struct net *t, struct gcase *c, id w, size_t skip, double floor, struct err *e)
+static int compare_gradient(struct net *t, struct gcase *c, id w, size_t skip, double floor,
+			    struct err *e)
 {
 	struct pool_entry *entry = pool_find(&t->pool, t->name[w]);
 	float *v = read_node(t, t->map[t->grad[w]], 0, e);
 	struct tensor out = { 0 };
 	int ret = -1;
 
-	if (v && pool_put_raw(&t->pool, entry, v, e) == 0 && pool_get(&t->pool, entry, &out, e) == 0)
+	if (v && pool_put_raw(&t->pool, entry, v, e) == 0 &&
+	    pool_get(&t->pool, entry, &out, e) == 0)
 		ret = network_compare(c, "grad", t->name[w] + skip, out.at, tensor_count(&out),
 				      golden_number(c, "rtol_grad", 1e-4), floor, e);
 	tensor_release(&out);
@@ -148,14 +155,17 @@ static int compare_gradients(struct net *t, struct gcase *c, size_t skip, struct
 	double floor = network_largest(c, "grad") / 1000;
 
 	for (id i = 0; i < t->n; i++)
-		if (t->name[i] && t->grad[i] != NONE && compare_gradient(t, c, i, skip, floor, e) < 0)
+		if (t->name[i] && t->grad[i] != NONE &&
+		    compare_gradient(t, c, i, skip, floor, e) < 0)
 			return -1;
 	return 0;
 }
 
-static id build_unet(struct net *t, struct gcase *c, struct model *m, id in[2], id *loss, struct err *e)
+static id build_unet(struct net *t, struct gcase *c, struct model *m, id in[2], id *loss,
+		     struct err *e)
 {
-	const struct tensor *x = safetensors_find(&c->file, "in.sample"), *h = safetensors_find(&c->file, "in.encoder_hidden_states");
+	const struct tensor *x = safetensors_find(&c->file, "in.sample"),
+		*h = safetensors_find(&c->file, "in.encoder_hidden_states");
 	struct unet_config uc;
 	struct json *doc = NULL;
 	int64_t n = x->side[0];
@@ -170,7 +180,8 @@ static id build_unet(struct net *t, struct gcase *c, struct model *m, id in[2], 
 	in[1] = g_input(&t->g, "hidden", DT_F32, n, 1, h->side[1], h->side[2]);
 	time = g_input(&t->g, "timestep", DT_F32, 1, 1, 1, n);
 	y = unet(m, &uc, in[0], time, in[1]);
-	*loss = g_mse(&t->g, y, g_input(&t->g, "target", DT_F32, n, x->side[2], x->side[3], uc.out_channels),
+	*loss = g_mse(&t->g, y,
+		      g_input(&t->g, "target", DT_F32, n, x->side[2], x->side[3], uc.out_channels),
 		      g_input(&t->g, "weight", DT_F32, 1, 1, 1, n));
 	graph_keep(&t->g, y);
 	return y;
@@ -200,7 +211,8 @@ static int check_unet(struct gcase *c, enum golden_verdict *v, struct err *e)
 	    put_plain(&t, c, "hidden", "in.encoder_hidden_states", e) < 0 || put_picture(&t, c, "target", "in.target", e) < 0 ||
 	    session_put(&t.s, "weight", weight, e) < 0 || session_run(&t.s, e) < 0)
 		goto out;
-	if (compare_node(&t, c, "out.sample", y, 1, -1, e) < 0 || compare_node(&t, c, "out.loss", loss, 0, -1, e) < 0 ||
+	if (compare_node(&t, c, "out.sample", y, 1, -1, e) < 0 ||
+	    compare_node(&t, c, "out.loss", loss, 0, -1, e) < 0 ||
 	    compare_gradients(&t, c, strlen("unet."), e) < 0)
 		goto out;
 	ret = 0;
@@ -214,7 +226,10 @@ out:
 	return ret;
 }
 
-/* loss = sum(last r) + sum(pooled r_pooled), pooled = last at the end token: one weight for every element. */
+/*
+ * loss = sum(last r) + sum(pooled r_pooled), pooled = last
+ * at the end token: one weight for every element.
+ */
 static float *text_weights(struct gcase *c, struct err *e)
 {
 	struct tensor r = { 0 }, rp = { 0 };
@@ -231,7 +246,8 @@ static float *text_weights(struct gcase *c, struct err *e)
 		while (end < r.side[1] - 1 && ids[i * r.side[1] + end] != 49407)
 			end++;
 		for (int64_t d = 0; d < r.side[2]; d++)
-			w[(i * r.side[1] + end) * r.side[2] + d] += ((const float *)rp.at)[i * r.side[2] + d];
+			w[(i * r.side[1] + end) * r.side[2] + d] +=
+				((const float *)rp.at)[i * r.side[2] + d];
 	}
 	tensor_release(&r);
 	tensor_release(&rp);
@@ -256,9 +272,11 @@ static int check_text(struct gcase *c, enum golden_verdict *v, struct err *e)
 	}
 	model_begin(&m, &t.g);
 	m.train = 1;
-	if (network_config(c, "text_encoder", &doc, e) < 0 || config_text(&tc, doc, e) < 0 || cpu_open(&t.b, 0, NULL, e) < 0)
+	if (network_config(c, "text_encoder", &doc, e) < 0 || config_text(&tc, doc, e) < 0 ||
+	    cpu_open(&t.b, 0, NULL, e) < 0)
 		goto out;
-	last = text_encoder(&m, &tc, g_input(&t.g, "ids", DT_I32, 1, 1, ids->side[0], ids->side[1]), 0, hidden);
+	last = text_encoder(&m, &tc, g_input(&t.g, "ids", DT_I32, 1, 1, ids->side[0], ids->side[1]), 0,
+			    hidden);
 	r = g_input(&t.g, "r", DT_F32, ids->side[0], 1, ids->side[1], tc.width);
 	loss = g_sum_to(&t.g, g_mul(&t.g, last, r), (int64_t[]){ 1, 1, 1, 1 });
 	for (int i = 0; i <= tc.layers; i++)
@@ -290,7 +308,8 @@ static int check_vae(struct gcase *c, enum golden_verdict *v, struct err *e)
 	struct model m;
 	struct vae_config vc;
 	struct json *doc = NULL;
-	const struct tensor *x = safetensors_find(&c->file, "in.image"), *z = safetensors_find(&c->file, "in.latent");
+	const struct tensor *x = safetensors_find(&c->file, "in.image"),
+		*z = safetensors_find(&c->file, "in.latent");
 	id moments, mean, logvar, image;
 	int ret = -1;
 
@@ -299,19 +318,23 @@ static int check_vae(struct gcase *c, enum golden_verdict *v, struct err *e)
 		return 0;
 	}
 	model_begin(&m, &t.g);
-	if (network_config(c, "vae", &doc, e) < 0 || config_vae(&vc, doc, e) < 0 || cpu_open(&t.b, 0, NULL, e) < 0)
+	if (network_config(c, "vae", &doc, e) < 0 || config_vae(&vc, doc, e) < 0 ||
+	    cpu_open(&t.b, 0, NULL, e) < 0)
 		goto out;
-	moments = vae_encode(&m, &vc, g_input(&t.g, "image", DT_F32, x->side[0], x->side[2], x->side[3], x->side[1]));
+	moments = vae_encode(&m, &vc, g_input(&t.g, "image", DT_F32, x->side[0], x->side[2], x->side[3],
+					      x->side[1]));
 	mean = g_slice(&t.g, moments, 0, vc.latent);
 	logvar = g_act(&t.g, g_slice(&t.g, moments, vc.latent, vc.latent), ACT_CLAMP_LOGVAR);
-	image = vae_decode(&m, &vc, g_input(&t.g, "latent", DT_F32, z->side[0], z->side[2], z->side[3], z->side[1]));
+	image = vae_decode(&m, &vc, g_input(&t.g, "latent", DT_F32, z->side[0], z->side[2], z->side[3],
+					    z->side[1]));
 	graph_keep(&t.g, mean);
 	graph_keep(&t.g, logvar);
 	graph_keep(&t.g, image);
 	if (net_start(&t, c, "vae", NONE, NULL, 0, e) < 0 || put_picture(&t, c, "image", "in.image", e) < 0 ||
 	    put_picture(&t, c, "latent", "in.latent", e) < 0 || session_run(&t.s, e) < 0)
 		goto out;
-	if (compare_node(&t, c, "out.mean", mean, 1, -1, e) < 0 || compare_node(&t, c, "out.logvar", logvar, 1, -1, e) < 0)
+	if (compare_node(&t, c, "out.mean", mean, 1, -1, e) < 0 ||
+	    compare_node(&t, c, "out.logvar", logvar, 1, -1, e) < 0)
 		goto out;
 	ret = compare_node(&t, c, "out.decoded", image, 1, -1, e);
 out:

@@ -114,7 +114,8 @@ static int one_step(struct gcase *c, struct run *r, const struct adamw *o, struc
 static int check_adamw(struct gcase *c, struct err *e)
 {
 	const struct json *args = json_get(c->doc, "args"), *betas = json_get(args, "betas");
-	struct adamw o = { golden_number(c, "lr", 0), json_float(json_at(betas, 0), 0), json_float(json_at(betas, 1), 0),
+	struct adamw o = { golden_number(c, "lr", 0), json_float(json_at(betas, 0), 0),
+			   json_float(json_at(betas, 1), 0),
 			   golden_number(c, "eps", 0), golden_number(c, "weight_decay", 0), 0 };
 	int steps = (int)golden_number(c, "steps", 0), ret = -1;
 	struct tensor rates = { 0 };

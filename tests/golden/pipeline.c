@@ -1,6 +1,6 @@
 /*
- * cases/pipeline: from a prompt and a starting latent to a picture; the latents after every step, and the
- * picture at the end.
+ * cases/pipeline: from a prompt and a starting latent to a picture; the latents after every step,
+ * and the picture at the end.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,10 +37,12 @@ static const char *sampler_of(struct gcase *c)
 	return name;
 }
 
-static int compare_picture(struct pipeline *p, struct gcase *c, const float *latent, int64_t h, int64_t w, struct err *e)
+static int compare_picture(struct pipeline *p, struct gcase *c, const float *latent, int64_t h,
+			   int64_t w, struct err *e)
 {
 	int64_t f = vae_factor(&p->vae), n = h * f * w * f * 3;
-	float *out = xmalloc((size_t)n * sizeof *out), *turned = xmalloc((size_t)n * sizeof *turned);
+	float *out = xmalloc((size_t)n * sizeof *out),
+		*turned = xmalloc((size_t)n * sizeof *turned);
 	int ret = pipeline_decode_values(p, latent, h, w, out, e);
 
 	if (ret == 0) {
@@ -56,11 +58,13 @@ static int compare_picture(struct pipeline *p, struct gcase *c, const float *lat
 	return ret;
 }
 
-static int draw(struct pipeline *p, struct gcase *c, struct tensor *noise, const struct tensor *steps, struct err *e)
+static int draw(struct pipeline *p, struct gcase *c, struct tensor *noise,
+		const struct tensor *steps, struct err *e)
 {
 	struct sample_options o = {
 		.prompt = golden_word(c, "prompt", ""), .negative = golden_word(c, "negative", ""),
-		.width = (int64_t)golden_number(c, "width", 0), .height = (int64_t)golden_number(c, "height", 0),
+		.width = (int64_t)golden_number(c, "width", 0),
+		.height = (int64_t)golden_number(c, "height", 0),
 		.steps = (int64_t)golden_number(c, "steps", 0), .scale = golden_number(c, "guidance_scale", 1),
 		.sampler = sampler_of(c), .clip_skip = 1, .max_tokens = 75,
 	};

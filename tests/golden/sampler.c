@@ -47,8 +47,8 @@ static void draw(void *who, int i, float *out, int64_t n)
 	char name[32];
 
 	snprintf(name, sizeof name, "in.noise_%d", d->made);
-	if (json_int(json_at(steps, (size_t)d->made), -1) != i || golden_tensor(d->c, name, &t, &e) < 0 ||
-	    tensor_count(&t) != n) {
+	if (json_int(json_at(steps, (size_t)d->made), -1) != i ||
+	    golden_tensor(d->c, name, &t, &e) < 0 || tensor_count(&t) != n) {
 		memset(out, 0, (size_t)n * sizeof *out);
 		d->wrong = 1;
 	} else {
@@ -92,7 +92,8 @@ static int walk(struct gcase *c, struct sampler *s, int from, int to, const char
 	struct tensor mix = { 0 }, a = { 0 }, b = { 0 };
 	struct draws d = { .c = c };
 	struct sampler_noise noise = { draw, &d };
-	float *in = xcalloc((size_t)n, sizeof *in), *out = xcalloc((size_t)n, sizeof *out), *variance = NULL;
+	float *in = xcalloc((size_t)n, sizeof *in), *out = xcalloc((size_t)n, sizeof *out),
+		*variance = NULL;
 	char name[64];
 	int ret = -1;
 
@@ -112,7 +113,8 @@ static int walk(struct gcase *c, struct sampler *s, int from, int to, const char
 		goto out;
 	for (int i = from; i < to; i++) {
 		sampler_scale_input(s, i, x, in);
-		stand_in(s, &mix, ((const float *)a.at)[i - from], ((const float *)b.at)[i - from], in, out, variance);
+		stand_in(s, &mix, ((const float *)a.at)[i - from], ((const float *)b.at)[i - from],
+			 in, out, variance);
 		sampler_step(s, i, out, variance, x, &noise);
 		if (compare_x(c, prefix, i - from + 1, x, n, e) < 0)
 			goto out;
@@ -291,7 +293,8 @@ static void forward_by_table(const struct noise_table *t, enum dtype type, struc
 {
 	for (int64_t i = 0; i < tensor_count(&f->times); i++) {
 		int at = (int)((const float *)f->times.at)[i];
-		const float *x = (const float *)f->x.at + i * f->each, *n = (const float *)f->noise.at + i * f->each;
+		const float *x = (const float *)f->x.at + i * f->each,
+			*n = (const float *)f->noise.at + i * f->each;
 		if (type == DT_F32) {
 			noise_add(t, at, x, n, f->noisy + i * f->each, f->each);
 			noise_velocity(t, at, x, n, f->velocity + i * f->each, f->each);
@@ -328,10 +331,11 @@ static int check_forward(struct gcase *c, struct err *e)
 		int at = 0;
 		while (at < s.count - 1 && s.time[at] != ((const float *)f.times.at)[i])
 			at++;
-		sampler_noise(&s, at, (const float *)f.x.at + i * f.each, (const float *)f.noise.at + i * f.each,
-			      f.noisy + i * f.each, f.each);
+		sampler_noise(&s, at, (const float *)f.x.at + i * f.each,
+			      (const float *)f.noise.at + i * f.each, f.noisy + i * f.each, f.each);
 	}
-	if (compare_sigmas(c, &s, e) == 0 && golden_compare(c, "out.noisy", f.noisy, tensor_count(&f.x), -1, 0, e) == 0)
+	if (compare_sigmas(c, &s, e) == 0 &&
+	    golden_compare(c, "out.noisy", f.noisy, tensor_count(&f.x), -1, 0, e) == 0)
 		ret = 0;
 out:
 	sampler_release(&s);
@@ -341,7 +345,8 @@ out:
 
 static int check_guidance(struct gcase *c, struct err *e)
 {
-	float scale = (float)golden_number(c, "scale", 0), rescale = (float)golden_number(c, "rescale", 0), *g = NULL;
+	float scale = (float)golden_number(c, "scale", 0),
+		rescale = (float)golden_number(c, "rescale", 0), *g = NULL;
 	struct tensor without = { 0 }, with = { 0 };
 	int ret = -1;
 	int64_t n, each, part;
@@ -355,7 +360,8 @@ static int check_guidance(struct gcase *c, struct err *e)
 	g = xcalloc((size_t)n, sizeof *g);
 	memcpy(g, with.at, (size_t)n * sizeof *g);
 	for (int64_t s = 0; s < with.side[0]; s++)
-		guide((const float *)without.at + s * each, (const float *)with.at + s * each, scale, g + s * each, part);
+		guide((const float *)without.at + s * each, (const float *)with.at + s * each,
+		      scale, g + s * each, part);
 	if (golden_compare(c, "out.guided", g, n, -1, 0, e) < 0)
 		goto out;
 	if (golden_has(c, "out.rescaled")) {

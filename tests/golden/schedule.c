@@ -41,7 +41,8 @@ static int check(struct gcase *c, enum golden_verdict *v, struct err *e)
 	sigma = xcalloc((size_t)s.n, sizeof *sigma);
 	by_timestep(&s, snr, sigma);
 	if (check_table(c, &s, "out.betas", s.beta, e) < 0 || check_table(c, &s, "out.alphas_cumprod", s.a, e) < 0 ||
-	    golden_compare(c, "out.snr", snr, s.n, -1, 0, e) < 0 || golden_compare(c, "out.sigmas", sigma, s.n, -1, 0, e) < 0)
+	    golden_compare(c, "out.snr", snr, s.n, -1, 0, e) < 0 ||
+	    golden_compare(c, "out.sigmas", sigma, s.n, -1, 0, e) < 0)
 		goto out;
 	ret = 0;
 out:

@@ -1,6 +1,6 @@
 /*
- * cases/training: several optimizer steps with every random draw recorded; losses, gradient norms and the
- * weights after the last step.
+ * cases/training: several optimizer steps with every random draw recorded; losses, gradient norms
+ * and the weights after the last step.
  */
 #include <math.h>
 #include <stdio.h>
@@ -56,9 +56,11 @@ static int read_configs(struct run *r, struct err *e)
 	int ret = -1;
 
 	snprintf(path, sizeof path, "%s/models/%s/scheduler/scheduler_config.json", r->c->root, golden_word(r->c, "model", ""));
-	if (network_config(r->c, "unet", &u, e) < 0 || network_config(r->c, "text_encoder", &x, e) < 0 || json_read(&s, path, e) < 0)
+	if (network_config(r->c, "unet", &u, e) < 0 || network_config(r->c, "text_encoder", &x, e) < 0 ||
+	    json_read(&s, path, e) < 0)
 		goto out;
-	if (config_unet(&r->tc.unet, u, e) < 0 || config_text(&r->tc.text, x, e) < 0 || noise_config_read(&r->noise, s, e) < 0)
+	if (config_unet(&r->tc.unet, u, e) < 0 || config_text(&r->tc.text, x, e) < 0 ||
+	    noise_config_read(&r->noise, s, e) < 0)
 		goto out;
 	ret = noise_init(&r->table, &r->noise, e);
 out:
@@ -98,8 +100,9 @@ static int encode_text(struct run *r, struct err *e)
 	y = text_encoder(&m, &r->tc.text, g_input(&g, "ids", DT_I32, 1, 1, r->n, 77), 0, NULL);
 	graph_keep(&g, y);
 	r->hidden = xmalloc((size_t)(r->n * 77 * r->tc.text.width) * sizeof *r->hidden);
-	if (pool_declare(&p, &g, e) < 0 || session_plan(&s, &g, r->b, e) < 0 || pool_place(&p, r->b, e) < 0 ||
-	    arena_place(&a, r->b, s.plan.arena, e) < 0 || session_bind(&s, &p, &a, e) < 0 ||
+	if (pool_declare(&p, &g, e) < 0 || session_plan(&s, &g, r->b, e) < 0 ||
+	    pool_place(&p, r->b, e) < 0 || arena_place(&a, r->b, s.plan.arena, e) < 0 ||
+	    session_bind(&s, &p, &a, e) < 0 ||
 	    network_weights(r->c, "text_encoder", &p, e) < 0 || session_put(&s, "ids", r->ids, e) < 0 ||
 	    session_run(&s, e) < 0)
 		goto out;
@@ -145,7 +148,8 @@ static int put_lora(struct run *r, struct err *e)
 
 static int start(struct run *r, struct err *e)
 {
-	const struct tensor *z = safetensors_find(&r->c->file, "in.latents_0"), *ids = safetensors_find(&r->c->file, "in.ids");
+	const struct tensor *z = safetensors_find(&r->c->file, "in.latents_0"),
+		*ids = safetensors_find(&r->c->file, "in.ids");
 
 	r->n = z->side[0];
 	r->ch = z->side[1];
@@ -162,10 +166,12 @@ static int start(struct run *r, struct err *e)
 	if (cpu_open(&r->b, 0, NULL, e) < 0 || (!r->tc.train[PART_TEXT] && encode_text(r, e) < 0))
 		return -1;
 	trainer_begin(&r->t, &r->tc, r->b);
-	r->shape = trainer_shape(&r->t, (struct trainer_key){ r->n, r->h, r->w, 0, r->accumulate == 1, 0 }, e);
+	r->shape = trainer_shape(&r->t, (struct trainer_key){ r->n, r->h, r->w, 0,
+							      r->accumulate == 1, 0 }, e);
 	if (r->shape < 0 || trainer_plan(&r->t, e) < 0 || trainer_place(&r->t, e) < 0)
 		return -1;
-	if (network_weights(r->c, "unet", &r->t.pool, e) < 0 || network_weights(r->c, "text_encoder", &r->t.pool, e) < 0)
+	if (network_weights(r->c, "unet", &r->t.pool, e) < 0 ||
+	    network_weights(r->c, "text_encoder", &r->t.pool, e) < 0)
 		return -1;
 	return put_lora(r, e) < 0 ? -1 : pool_complete(&r->t.pool, e);
 }
@@ -201,7 +207,8 @@ static int feed(struct run *r, int k, float *time, float *weight, struct err *e)
 	t = safetensors_find(&r->c->file, name);
 	for (int64_t i = 0; i < r->n; i++) {
 		int at = (int)((const int64_t *)t->at)[i];
-		const float *x = (const float *)z.at + i * each, *q = (const float *)noise.at + i * each;
+		const float *x = (const float *)z.at + i * each,
+			*q = (const float *)noise.at + i * each;
 
 		time[i] = (float)at;
 		weight[i] = picture_weight(r, i, at);
@@ -232,8 +239,8 @@ static int one_step(struct run *r, int step, float lr, struct err *e)
 	float time[64], weight[64];
 
 	for (int k = step * r->accumulate; k < (step + 1) * r->accumulate; k++) {
-		struct microbatch b = { .noisy = r->noisy, .target = r->target, .timestep = time, .weight = weight,
-					.hidden = r->hidden, .ids = r->ids };
+		struct microbatch b = { .noisy = r->noisy, .target = r->target, .timestep = time,
+					.weight = weight, .hidden = r->hidden, .ids = r->ids };
 
 		if (feed(r, k, time, weight, e) < 0)
 			return -1;
@@ -258,7 +265,8 @@ static int compare_weights(struct run *r, struct err *e)
 			continue;
 		case_name(w->name, name);
 		ret = pool_get(&r->t.pool, w, &x, e) < 0 ? -1 :
-			network_compare(r->c, "after", name, x.at, tensor_count(&x), golden_number(r->c, "rtol_after", 3e-4), 0, e);
+			network_compare(r->c, "after", name, x.at, tensor_count(&x),
+					golden_number(r->c, "rtol_after", 3e-4), 0, e);
 		tensor_release(&x);
 		if (ret < 0)
 			return -1;

@@ -4,8 +4,8 @@
  *	bench_decode FILE...        JPEG files, read beforehand, decoded to RGB
  *	bench_decode --copies N FOLDER FILE...
  *
- * The second form fills FOLDER with N pictures, copies of the files made different by a comment at their end, so
- * that no two have the same content.
+ * The second form fills FOLDER with N pictures, copies of the files made different by a comment at
+ * their end, so that no two have the same content.
  */
 #include <stdio.h>
 #include <stdlib.h>

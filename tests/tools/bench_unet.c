@@ -1,10 +1,11 @@
 /*
- * One training step of Stable Diffusion 1.5's UNet at full size (859,520,964 weights, random), f32, as a
- * benchmark: forward and backward with all gradients, no optimizer.
+ * One training step of Stable Diffusion 1.5's UNet at full size (859,520,964 weights, random), f32,
+ * as a benchmark: forward and backward with all gradients, no optimizer.
  *
  *	bench_unet [--size 64] [--batch 1] [--threads 2] [--steps 1] [--lora RANK] [--plan]
  *
- * The first step is not counted (it touches fresh memory). With --lora only a LoRA on the attention learns. With
+ * The first step is not counted (it touches fresh memory). With --lora only a LoRA on the attention
+ * learns. With
  * --plan nothing is run. Prints lines "NAME VALUE UNIT", and "op NAME seconds GFLOP fraction-of-peak".
  */
 #include <math.h>
@@ -24,9 +25,9 @@
 #define FORWARD_GFLOP 803.6     /* of 64x64 latents, counted by hand and by PyTorch's counter */
 
 static const struct unet_config sd15 = {
-	.levels = 4, .in_channels = 4, .out_channels = 4, .width = { 320, 640, 1280, 1280 }, .cross_width = 768,
-	.attention = { 1, 1, 1, 0 }, .heads = { 8, 8, 8, 8 }, .layers = 2, .depth = 1, .groups = 32, .eps = 1e-5f,
-	.flip_sin_to_cos = 1,
+	.levels = 4, .in_channels = 4, .out_channels = 4, .width = { 320, 640, 1280, 1280 },
+	.cross_width = 768, .attention = { 1, 1, 1, 0 }, .heads = { 8, 8, 8, 8 }, .layers = 2,
+	.depth = 1, .groups = 32, .eps = 1e-5f, .flip_sin_to_cos = 1,
 };
 
 struct bench {
@@ -48,7 +49,8 @@ static double rows(const struct node *n)
 
 static double flop_of(const struct graph *g, const struct node *n)
 {
-	const struct node *a = n->in[0] == NONE ? NULL : &g->node[n->in[0]], *b = n->in[1] == NONE ? NULL : &g->node[n->in[1]];
+	const struct node *a = n->in[0] == NONE ? NULL : &g->node[n->in[0]],
+		*b = n->in[1] == NONE ? NULL : &g->node[n->in[1]];
 	double q, k;
 
 	switch (n->op) {
@@ -88,7 +90,8 @@ static void build(struct bench *w, struct graph *g)
 	m.train = !w->rank;
 	m.lora = w->rank ? &lora : NULL;
 	x = g_input(g, "x", DT_F32, w->batch, w->size, w->size, 4);
-	p = unet(&m, &sd15, x, g_input(g, "t", DT_F32, 1, 1, 1, w->batch), g_input(g, "text", DT_F32, w->batch, 1, TOKENS, 768));
+	p = unet(&m, &sd15, x, g_input(g, "t", DT_F32, 1, 1, 1, w->batch),
+		 g_input(g, "text", DT_F32, w->batch, 1, TOKENS, 768));
 	w->loss = g_mse(g, p, g_input(g, "target", DT_F32, w->batch, w->size, w->size, 4),
 			g_input(g, "weight", DT_F32, 1, 1, 1, w->batch));
 	graph_keep(g, w->loss);
@@ -125,9 +128,11 @@ static void put_weights(struct bench *w)
 		int64_t fan = filter ? n / p->dim[0] : p->dim[3];
 
 		if (matrix)             /* on this backend the pool is plain memory */
-			noise((float *)(void *)(w->pool.memory + p->at), n, 0, sqrtf(3.f / (float)fan));
+			noise((float *)(void *)(w->pool.memory + p->at), n, 0,
+			      sqrtf(3.f / (float)fan));
 		else
-			noise((float *)(void *)(w->pool.memory + p->at), n, strstr(p->name, "norm") && strstr(p->name, ".weight"), .02f);
+			noise((float *)(void *)(w->pool.memory + p->at), n,
+			      strstr(p->name, "norm") && strstr(p->name, ".weight"), .02f);
 		p->set = 1;
 	}
 }
@@ -178,7 +183,8 @@ static double peak_memory(void)
 static double peak_flops(const struct bench *w)
 {
 	const char *isa = strrchr(w->b->device, ' ') + 1;
-	const struct cpu_table *t = !strcmp(isa, "avx512") ? &cpu_table_avx512 : !strcmp(isa, "avx2") ? &cpu_table_avx2 : &cpu_table_plain;
+	const struct cpu_table *t = !strcmp(isa, "avx512") ? &cpu_table_avx512 :
+		!strcmp(isa, "avx2") ? &cpu_table_avx2 : &cpu_table_plain;
 
 	return t->peak(0.3);
 }
@@ -271,7 +277,8 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	if (w.plan)
 		return 0;
-	if (pool_place(&w.pool, w.b, &e) < 0 || arena_place(&w.arena, w.b, w.s.plan.arena, &e) < 0 ||
+	if (pool_place(&w.pool, w.b, &e) < 0 ||
+	    arena_place(&w.arena, w.b, w.s.plan.arena, &e) < 0 ||
 	    session_bind(&w.s, &w.pool, &w.arena, &e) < 0)
 		die(1, "%s", e.text);
 	put_weights(&w);

@@ -2,8 +2,8 @@
  * Makes bad input for tests:
  *
  *	damage missing|unexpected|shape|nan IN.safetensors NAME OUT.safetensors
- *	damage picture WIDTH HEIGHT OUT.png             a grey picture
- *	damage header WIDTH HEIGHT OUT.png              nothing but a PNG's header that claims this size
+ *	damage picture WIDTH HEIGHT OUT.png     a grey picture
+ *	damage header WIDTH HEIGHT OUT.png      nothing but a PNG's header that claims this size
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,7 +64,9 @@ static int write_picture(int w, int h, const char *path, struct err *e)
 	return ret;
 }
 
-/* One tensor is changed; `copy` is room for its values. All bits set are a NaN in every float type. */
+/*
+ * One tensor is changed; `copy` is room for its values. All bits set are a NaN in every float type.
+ */
 static void change(struct named *at, size_t *n, const char *what, size_t k, unsigned char *copy)
 {
 	struct tensor *t = &at[k].t;
@@ -81,7 +83,8 @@ static void change(struct named *at, size_t *n, const char *what, size_t k, unsi
 		at[(*n)++] = (struct named){ (char *)(uintptr_t)"a.weight.too.many", at[k].t };
 }
 
-static int write_weights(const char *what, const char *in, const char *name, const char *out, struct err *e)
+static int write_weights(const char *what, const char *in, const char *name, const char *out,
+			 struct err *e)
 {
 	struct safetensors s = { 0 };
 	struct named *at;

@@ -3,11 +3,12 @@
  *
  *	make_model KIND OUT [--parts unet,vae,text] [--dtype f16|f32] [--seed N] [--shared FOLDER]
  *
- * KIND is sd15 or sd21. OUT is a folder in diffusers' layout, or a single file if its name ends in .safetensors.
- * Names and shapes come from SHARED/golden/keys, the rest (scheduler, tokenizer) from the tiny model of that kind.
- * Weights are uniform with variance 1 / fan-in, so that activations stay finite; norms are 1; biases are small. A
- * value is a hash of its tensor's name and its index, so a model is the same wherever it is made; for the sake
- * of speed indices count modulo PERIOD, a prime, so that no two rows of a matrix are equal.
+ * KIND is sd15 or sd21. OUT is a folder in diffusers' layout, or a single file if its name ends in
+ * .safetensors. Names and shapes come from SHARED/golden/keys, the rest (scheduler, tokenizer) from
+ * the tiny model of that kind. Weights are uniform with variance 1 / fan-in, so that activations
+ * stay finite; norms are 1; biases are small. A value is a hash of its tensor's name and its index,
+ * so a model is the same wherever it is made; for the sake of speed indices count modulo PERIOD, a
+ * prime, so that no two rows of a matrix are equal.
  */
 #include <math.h>
 #include <stdio.h>
@@ -66,7 +67,10 @@ static int read_shape(struct row *r, const char *text)
 	return -1;
 }
 
-/* Columns: name in diffusers, name in the original layout, shape. Rows without the first are passed over. */
+/*
+ * Columns: name in diffusers, name in the original layout,
+ * shape. Rows without the first are passed over.
+ */
 static struct row *read_names(const char *path, size_t *n, struct err *e)
 {
 	struct buf text = { 0 };
@@ -134,17 +138,20 @@ static void values(float *to, const struct row *r, uint64_t seed, int64_t n)
 	float base, spread;
 
 	law(r, &base, &spread);
-	spread *= 3.4641016f * 0x1p-24f;        /* sqrt(12): a uniform of width 1 has variance 1 / 12 */
+	spread *= 3.4641016f * 0x1p-24f;        /* sqrt(12): a uniform of width 1
+						 * has variance 1 / 12 */
 	for (int64_t i = 0; i < n; i += 2) {
 		uint64_t h = mix(seed + (uint64_t)i * 0x9e3779b97f4a7c15u);
 
 		to[i] = base + spread * (float)((int32_t)(h >> 40) - (1 << 23));
 		if (i + 1 < n)
-			to[i + 1] = base + spread * (float)((int32_t)(h >> 8 & 0xffffff) - (1 << 23));
+			to[i + 1] = base +
+				spread * (float)((int32_t)(h >> 8 & 0xffffff) - (1 << 23));
 	}
 }
 
-static int write_values(struct file_new *f, const struct made *m, const struct row *r, struct err *e)
+static int write_values(struct file_new *f, const struct made *m, const struct row *r,
+			struct err *e)
 {
 	int64_t n = r->count < PERIOD ? r->count : PERIOD;
 	size_t size = dtype_size(m->type);
@@ -269,7 +276,8 @@ static int make_folders(const struct made *m, const char *wanted, struct err *e)
 		int ret = 0;
 
 		if (strstr(wanted, parts[i].part))
-			ret = make_folder(folder, e) < 0 || copy(config, to, e) < 0 || write_part(m, i, e) < 0 ? -1 : 0;
+			ret = make_folder(folder, e) < 0 || copy(config, to, e) < 0 ||
+				write_part(m, i, e) < 0 ? -1 : 0;
 		free(config);
 		free(folder);
 		free(to);

@@ -1,7 +1,7 @@
 /*
- * A stage for tests of the runner: its name is that of the executable (booth-NAME; tests link it under many). It
- * passes its table on with a column of its own, as slowly as it is told to, and notes each run in a file.
- * As 'list' it takes paths, one row a file.
+ * A stage for tests of the runner: its name is that of the executable (booth-NAME; tests link it
+ * under many). It passes its table on with a column of its own, as slowly as it is told to, and
+ * notes each run in a file. As 'list' it takes paths, one row a file.
  */
 #include <errno.h>
 #include <stdlib.h>

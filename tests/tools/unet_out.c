@@ -3,8 +3,9 @@
  *
  *	unet_out MODEL IN OUT [--lora FILE]... [--weight X] [--prompt TEXT] [--tokenizer FOLDER]
  *
- * IN and OUT are safetensors. IN: sample [n][c][h][w], timestep [n], hidden [n][t][d] (all f32; without hidden, the
- * prompt's hidden states). OUT: out [n][c][h][w], and hidden as it was used. --weight is of the LoRAs after it.
+ * IN and OUT are safetensors. IN: sample [n][c][h][w], timestep [n], hidden [n][t][d] (all f32;
+ * without hidden, the prompt's hidden states). OUT: out [n][c][h][w], and hidden as it was used.
+ * --weight is of the LoRAs after it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +54,8 @@ static int parse(struct args *a, int argc, char **argv)
 }
 
 /* A copy of an input as owned f32. */
-static int take(struct tensor *out, const struct safetensors *s, const char *name, int rank, struct err *e)
+static int take(struct tensor *out, const struct safetensors *s, const char *name, int rank,
+		struct err *e)
 {
 	const struct tensor *t = safetensors_find(s, name);
 
@@ -67,7 +69,8 @@ static int take(struct tensor *out, const struct safetensors *s, const char *nam
 }
 
 /* The prompt's hidden states, the same for every picture. */
-static int from_prompt(struct pipeline *p, const char *prompt, int64_t n, struct tensor *out, struct err *e)
+static int from_prompt(struct pipeline *p, const char *prompt, int64_t n, struct tensor *out,
+		       struct err *e)
 {
 	int64_t tokens = text_tokens(75), each = tokens * p->text.width;
 	void *to;
@@ -80,8 +83,8 @@ static int from_prompt(struct pipeline *p, const char *prompt, int64_t n, struct
 	return 0;
 }
 
-static int predict(struct pipeline *p, const struct tensor *x, const struct tensor *t, const struct tensor *text,
-		   struct tensor *out, struct err *e)
+static int predict(struct pipeline *p, const struct tensor *x, const struct tensor *t,
+		   const struct tensor *text, struct tensor *out, struct err *e)
 {
 	const int64_t *s = x->side;
 	struct network_shape *shape;
@@ -89,13 +92,17 @@ static int predict(struct pipeline *p, const struct tensor *x, const struct tens
 	float *nhwc = xmalloc((size_t)tensor_bytes(x));
 	int ret = -1;
 
-	network_begin(&p->net_unet, p->b, pipeline_unet_graph, &p->unet, (struct weight_source){ weights_get, &p->weights });
-	shape = network_shape(&p->net_unet, (int64_t[SHAPE_SIDES]){ s[0], s[2], s[3], text->side[1] }, e);
+	network_begin(&p->net_unet, p->b, pipeline_unet_graph, &p->unet,
+		      (struct weight_source){ weights_get, &p->weights });
+	shape = network_shape(&p->net_unet,
+			      (int64_t[SHAPE_SIDES]){ s[0], s[2], s[3], text->side[1] }, e);
 	if (!shape || tensor_new(out, DT_F32, 4, s, &to, e) < 0)
 		goto out;
 	to_nhwc(nhwc, x->at, s[0], s[1], s[2], s[3]);
-	if (session_put(&shape->session, "x", nhwc, e) < 0 || session_put(&shape->session, "t", t->at, e) < 0 ||
-	    session_put(&shape->session, "text", text->at, e) < 0 || session_run(&shape->session, e) < 0 ||
+	if (session_put(&shape->session, "x", nhwc, e) < 0 ||
+	    session_put(&shape->session, "t", t->at, e) < 0 ||
+	    session_put(&shape->session, "text", text->at, e) < 0 ||
+	    session_run(&shape->session, e) < 0 ||
 	    session_get(&shape->session, shape->out, nhwc, e) < 0)
 		goto out;
 	to_nchw(to, nhwc, s[0], s[1], s[2], s[3]);
@@ -105,7 +112,8 @@ out:
 	return ret;
 }
 
-static int check(const struct pipeline *p, const struct tensor *x, const struct tensor *t, const struct tensor *text, struct err *e)
+static int check(const struct pipeline *p, const struct tensor *x, const struct tensor *t,
+		 const struct tensor *text, struct err *e)
 {
 	if (x->side[1] != p->unet.in_channels || p->unet.in_channels != p->unet.out_channels)
 		return fail(e, "'sample' has %lld channels, the model %lld", (long long)x->side[1], (long long)p->unet.in_channels);
@@ -129,9 +137,11 @@ static int work(const struct args *a, struct err *e)
 	for (int i = 0; i < a->loras; i++)
 		if (weights_add_lora_file(&p.weights, a->lora[i], a->weight[i], e) < 0)
 			goto out;
-	if (weights_check_loras(&p.weights, e) < 0 || take(&x, &in, "sample", 4, e) < 0 || take(&t, &in, "timestep", 1, e) < 0)
+	if (weights_check_loras(&p.weights, e) < 0 || take(&x, &in, "sample", 4, e) < 0 ||
+	    take(&t, &in, "timestep", 1, e) < 0)
 		goto out;
-	if ((a->prompt ? from_prompt(&p, a->prompt, x.side[0], &text, e) : take(&text, &in, "hidden", 3, e)) < 0)
+	if ((a->prompt ? from_prompt(&p, a->prompt, x.side[0], &text, e) :
+	     take(&text, &in, "hidden", 3, e)) < 0)
 		goto out;
 	if (check(&p, &x, &t, &text, e) < 0 || predict(&p, &x, &t, &text, &y, e) < 0)
 		goto out;

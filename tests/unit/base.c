@@ -31,7 +31,8 @@ static void numbers_are_read_strictly(void)
 	CHECK(text_size("512M", &i) == 0 && i == 512 << 20);
 	CHECK(text_size("8GiB", &i) == 0 && i == 8LL << 30);
 	CHECK(text_size("100", &i) == 0 && i == 100);
-	CHECK(text_size("-1G", &i) < 0 && text_size("1X", &i) < 0 && text_size("G", &i) < 0 && text_size("", &i) < 0);
+	CHECK(text_size("-1G", &i) < 0 && text_size("1X", &i) < 0 && text_size("G", &i) < 0 &&
+	      text_size("", &i) < 0);
 }
 
 static void utf8_is_checked(void)

@@ -424,7 +424,8 @@ static void shards_and_variants(void)
 }
 
 /* Weights renamed as other programs write them. */
-static void write_renamed(const char *path, const struct part_weights *w, void (*rename)(struct buf *, const char *))
+static void write_renamed(const char *path, const struct part_weights *w,
+			  void (*rename)(struct buf *, const char *))
 {
 	struct named *at = xcalloc(w->n, sizeof *at);
 	struct err e;

@@ -92,7 +92,8 @@ static void lora_bad(const char *name, const char *key, int twice, const char *w
 	char *path = xasprintf("%s/%s.safetensors", folder, name);
 	float x[4] = { 1, 2, 3, 4 };
 	struct named at[2] = {
-		{ .name = (char *)(uintptr_t)key, .t = { .type = DT_F32, .rank = 2, .side = { 2, 2 }, .at = x } },
+		{ .name = (char *)(uintptr_t)key,
+		  .t = { .type = DT_F32, .rank = 2, .side = { 2, 2 }, .at = x } },
 		{ .name = (char *)(uintptr_t)"lora_unet_conv_in.lora_up.weight",
 		  .t = { .type = DT_F32, .rank = 2, .side = { 1, 4 }, .at = x } },
 	};

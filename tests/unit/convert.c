@@ -35,7 +35,8 @@ static void limits_of_types(void)
 static void limits_are_exact(void)
 {
 	CHECK(isfinite(f16_to_f32(f16_of_f32(65519.99f))) && isinf(f16_to_f32(f16_of_f32(65520))));
-	CHECK(isfinite(bf16_to_f32(bf16_of_f32(0x1.fefffep127f))) && isinf(bf16_to_f32(bf16_of_f32(0x1.ffp127f))));
+	CHECK(isfinite(bf16_to_f32(bf16_of_f32(0x1.fefffep127f))) &&
+	      isinf(bf16_to_f32(bf16_of_f32(0x1.ffp127f))));
 }
 
 static void compares_every_bit(void)
@@ -143,7 +144,8 @@ static void kohya_numbers(void)
 {
 	struct lora_module at[2] = {
 		{ .module = "unet.x.attn2.to_k", .a = { .rank = 2, .side = { 8, 1024 } }, .rank = 8, .alpha = 4 },
-		{ .module = "unet.y.conv1", .a = { .rank = 4, .side = { 2, 64, 3, 3 } }, .rank = 2, .alpha = .5f },
+		{ .module = "unet.y.conv1", .a = { .rank = 4, .side = { 2, 64, 3, 3 } }, .rank = 2,
+		  .alpha = .5f },
 	};
 	struct meta m = { 0 };
 

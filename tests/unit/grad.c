@@ -1,7 +1,7 @@
 /*
- * Every op's gradient against finite differences: L = sum(y r) for a fixed random r; the derivative along
- * a random direction, by the gradient and by (L(x + h d) - L(x - h d)) / 2h. And the plan of each graph is
- * proved by plan_check.
+ * Every op's gradient against finite differences: L = sum(y r) for a fixed random r; the derivative
+ * along a random direction, by the gradient and by (L(x + h d) - L(x - h d)) / 2h. And the plan of
+ * each graph is proved by plan_check.
  */
 #include "tests/test.h"
 
@@ -55,7 +55,8 @@ struct world {
 static int start(struct world *w, struct bench *b, id y, struct err *e)
 {
 	int64_t n = node_count(&b->g.node[y]);
-	id rr = g_input(&b->g, "r", DT_F32, b->g.node[y].dim[0], b->g.node[y].dim[1], b->g.node[y].dim[2], b->g.node[y].dim[3]);
+	id rr = g_input(&b->g, "r", DT_F32, b->g.node[y].dim[0], b->g.node[y].dim[1],
+			b->g.node[y].dim[2], b->g.node[y].dim[3]);
 	id loss = g_sum_to(&b->g, g_mul(&b->g, y, rr), (int64_t[]){ 1, 1, 1, 1 });
 	id *grad = grad_emit(&b->g, loss, b->var, b->vars), *map;
 
@@ -71,9 +72,11 @@ static int start(struct world *w, struct bench *b, id y, struct err *e)
 	free(map);
 	w->r = xmalloc((size_t)n * sizeof *w->r);
 	normals(w->r, n, 99, 1);
-	if (cpu_open(&w->be, 2, NULL, e) < 0 || pool_declare(&w->pool, &b->g, e) < 0 || session_plan(&w->s, &b->g, w->be, e) < 0 ||
-	    plan_check(&w->s.plan, w->s.g, e) < 0 || pool_place(&w->pool, w->be, e) < 0 ||
-	    arena_place(&w->arena, w->be, w->s.plan.arena, e) < 0 || session_bind(&w->s, &w->pool, &w->arena, e) < 0)
+	if (cpu_open(&w->be, 2, NULL, e) < 0 || pool_declare(&w->pool, &b->g, e) < 0 ||
+	    session_plan(&w->s, &b->g, w->be, e) < 0 || plan_check(&w->s.plan, w->s.g, e) < 0 ||
+	    pool_place(&w->pool, w->be, e) < 0 ||
+	    arena_place(&w->arena, w->be, w->s.plan.arena, e) < 0 ||
+	    session_bind(&w->s, &w->pool, &w->arena, e) < 0)
 		return -1;
 	return session_put(&w->s, "r", w->r, e);
 }
@@ -106,7 +109,8 @@ static void compare(struct world *w, struct bench *b, int i, double tol)
 {
 	struct err e;
 	int64_t n = node_count(&w->s.g->node[w->grad[i]]);
-	float *d = xmalloc((size_t)n * sizeof *d), *old = xmalloc((size_t)n * sizeof *old), *g = xmalloc((size_t)n * sizeof *g);
+	float *d = xmalloc((size_t)n * sizeof *d), *old = xmalloc((size_t)n * sizeof *old),
+		*g = xmalloc((size_t)n * sizeof *g);
 	double by_grad = 0, up, down, size = 0, h = 4e-3;
 
 	normals(d, n, 200 + (uint32_t)i, 1);
@@ -152,9 +156,28 @@ static void finish(struct bench *b, id y, double tol)
 	*b = (struct bench){ 0 };
 }
 
-static void t_add(void) { struct bench b = { 0 }; id a = var(&b, 2, 3, 5, 7); finish(&b, g_add(&b.g, a, var(&b, 2, 1, 1, 7)), 1e-3); }
-static void t_mul(void) { struct bench b = { 0 }; id a = var(&b, 2, 3, 5, 7); finish(&b, g_mul(&b.g, a, var(&b, 1, 1, 1, 7)), 1e-3); }
-static void t_scale(void) { struct bench b = { 0 }; finish(&b, g_scale(&b.g, var(&b, 1, 1, 9, 5), -1.5f), 1e-3); }
+static void t_add(void)
+{
+	struct bench b = { 0 };
+	id a = var(&b, 2, 3, 5, 7);
+
+	finish(&b, g_add(&b.g, a, var(&b, 2, 1, 1, 7)), 1e-3);
+}
+
+static void t_mul(void)
+{
+	struct bench b = { 0 };
+	id a = var(&b, 2, 3, 5, 7);
+
+	finish(&b, g_mul(&b.g, a, var(&b, 1, 1, 1, 7)), 1e-3);
+}
+
+static void t_scale(void)
+{
+	struct bench b = { 0 };
+
+	finish(&b, g_scale(&b.g, var(&b, 1, 1, 9, 5), -1.5f), 1e-3);
+}
 
 static void t_act(void)
 {
@@ -204,14 +227,27 @@ static void t_upsample(void)
 	finish(&b, g_upsample(&b.g, var(&b, 2, 3, 4, 5), 5, 8), 1e-3);
 }
 
-static void t_concat(void) { struct bench b = { 0 }; id a = var(&b, 2, 3, 4, 5); finish(&b, g_concat(&b.g, a, var(&b, 2, 3, 4, 3)), 1e-3); }
-static void t_slice(void) { struct bench b = { 0 }; finish(&b, g_slice(&b.g, var(&b, 2, 3, 4, 9), 2, 5), 1e-3); }
+static void t_concat(void)
+{
+	struct bench b = { 0 };
+	id a = var(&b, 2, 3, 4, 5);
+
+	finish(&b, g_concat(&b.g, a, var(&b, 2, 3, 4, 3)), 1e-3);
+}
+
+static void t_slice(void)
+{
+	struct bench b = { 0 };
+
+	finish(&b, g_slice(&b.g, var(&b, 2, 3, 4, 9), 2, 5), 1e-3);
+}
 
 static void t_group_norm(void)
 {
 	for (int act = ACT_NONE; act <= ACT_SILU; act++) {
 		struct bench b = { 0 };
-		id x = var(&b, 2, 5, 3, 12), gamma = var(&b, 1, 1, 1, 12), beta = var(&b, 1, 1, 1, 12);
+		id x = var(&b, 2, 5, 3, 12), gamma = var(&b, 1, 1, 1, 12),
+			beta = var(&b, 1, 1, 1, 12);
 
 		finish(&b, g_group_norm(&b.g, x, gamma, beta, 4, 1e-5f, (enum act)act), 2e-3);
 	}
@@ -225,7 +261,12 @@ static void t_layer_norm(void)
 	finish(&b, g_layer_norm(&b.g, x, gamma, beta, 1e-5f), 2e-3);
 }
 
-static void t_geglu(void) { struct bench b = { 0 }; finish(&b, g_geglu(&b.g, var(&b, 2, 1, 7, 10)), 2e-3); }
+static void t_geglu(void)
+{
+	struct bench b = { 0 };
+
+	finish(&b, g_geglu(&b.g, var(&b, 2, 1, 7, 10)), 2e-3);
+}
 
 static void t_attention(void)
 {
@@ -233,7 +274,8 @@ static void t_attention(void)
 		struct bench b = { 0 };
 		id q = var(&b, 2, 1, 9, 16), k = var(&b, 2, 1, causal ? 9 : 7, 16);
 
-		finish(&b, g_attention(&b.g, q, k, var(&b, 2, 1, causal ? 9 : 7, 16), 2, .35f, causal), 2e-3);
+		finish(&b, g_attention(&b.g, q, k, var(&b, 2, 1, causal ? 9 : 7, 16), 2,
+				       .35f, causal), 2e-3);
 	}
 }
 
@@ -293,7 +335,8 @@ static void t_residual(void)
 	struct bench b = { 0 };
 	id x = var(&b, 1, 6, 6, 8), w = var(&b, 8, 3, 3, 8), l = var(&b, 1, 1, 8, 8), h;
 
-	h = g_add(&b.g, g_conv2d(&b.g, g_act(&b.g, x, ACT_SILU), w, NONE, (struct conv){ 1, 1, 1, 1, 1 }), x);
+	h = g_add(&b.g, g_conv2d(&b.g, g_act(&b.g, x, ACT_SILU), w, NONE,
+				 (struct conv){ 1, 1, 1, 1, 1 }), x);
 	h = g_add(&b.g, x, g_linear(&b.g, h, l, NONE));
 	finish(&b, g_add(&b.g, h, g_linear(&b.g, g_act(&b.g, h, ACT_GELU), l, NONE)), 2e-3);
 }
@@ -302,9 +345,10 @@ static void t_residual(void)
 static void rules_complete(void)
 {
 	static const enum op only_backward[] = {
-		OP_INPUT, OP_WEIGHT, OP_STATE, OP_FILL, OP_AUX, OP_ACT_DX, OP_LINEAR_DX, OP_LINEAR_DW, OP_CONV2D_DX,
-		OP_CONV2D_DW, OP_UPSAMPLE_DX, OP_PAD_SLICE, OP_GROUP_NORM_DX, OP_LAYER_NORM_DX, OP_GEGLU_DX,
-		OP_ATTENTION_DX, OP_EMBED_DW, OP_MSE_DX, OP_SUMSQ, OP_ADAMW, OP_ACCUM, OP_EMA, OP_TIMESTEP,
+		OP_INPUT, OP_WEIGHT, OP_STATE, OP_FILL, OP_AUX, OP_ACT_DX, OP_LINEAR_DX,
+		OP_LINEAR_DW, OP_CONV2D_DX, OP_CONV2D_DW, OP_UPSAMPLE_DX, OP_PAD_SLICE,
+		OP_GROUP_NORM_DX, OP_LAYER_NORM_DX, OP_GEGLU_DX, OP_ATTENTION_DX, OP_EMBED_DW,
+		OP_MSE_DX, OP_SUMSQ, OP_ADAMW, OP_ACCUM, OP_EMA, OP_TIMESTEP,
 	};
 
 	for (int op = 0; op < OP__COUNT; op++) {
@@ -326,7 +370,8 @@ static void plan_check_sees(void)
 	struct plan p;
 	struct err e;
 	size_t none[16] = { 0 };
-	id x = g_input(&g, "x", DT_F32, 1, 1, 4, 64), a = g_act(&g, x, ACT_SILU), b = g_act(&g, x, ACT_GELU);
+	id x = g_input(&g, "x", DT_F32, 1, 1, 4, 64), a = g_act(&g, x, ACT_SILU),
+		b = g_act(&g, x, ACT_GELU);
 
 	graph_keep(&g, g_geglu(&g, g_add(&g, a, b)));
 	plan_make(&p, &g, none);
@@ -339,8 +384,10 @@ static void plan_check_sees(void)
 
 int main(void)
 {
-	TEST(t_add); TEST(t_mul); TEST(t_scale); TEST(t_act); TEST(t_sum_to); TEST(t_linear); TEST(t_conv2d);
-	TEST(t_upsample); TEST(t_concat); TEST(t_slice); TEST(t_group_norm); TEST(t_layer_norm); TEST(t_geglu);
+	TEST(t_add); TEST(t_mul); TEST(t_scale); TEST(t_act); TEST(t_sum_to); TEST(t_linear);
+	TEST(t_conv2d);
+	TEST(t_upsample); TEST(t_concat); TEST(t_slice); TEST(t_group_norm); TEST(t_layer_norm);
+	TEST(t_geglu);
 	TEST(t_attention); TEST(t_embed); TEST(t_dropout); TEST(t_mse); TEST(t_residual);
 	TEST(rules_complete); TEST(plan_check_sees);
 	return test_end();

@@ -1,8 +1,8 @@
 /*
- * Every kernel of every instruction set against plain loops in f64 (tests/kernels_ref.h) on the cases
- * of tests/kernels_case.h. Each tensor and the scratch lie between poisoned bytes; results start as
- * NaN. One, two and three threads must give the same bits, and so must results in an input's place
- * where op_info allows that, and calls without the aux results.
+ * Every kernel of every instruction set against plain loops in f64 (tests/kernels_ref.h) on the
+ * cases of tests/kernels_case.h. Each tensor and the scratch lie between poisoned bytes; results
+ * start as NaN. One, two and three threads must give the same bits, and so must results in an
+ * input's place where op_info allows that, and calls without the aux results.
  */
 #include <math.h>
 #include <stdio.h>
@@ -274,7 +274,8 @@ static void bench_release(struct bench *b)
 }
 
 /* Both benches hold the same bits, but for what was left out or overwritten. */
-static void same_bits(const struct bench *a, const struct bench *b, const struct way *w, const char *what)
+static void same_bits(const struct bench *a, const struct bench *b, const struct way *w,
+		      const char *what)
 {
 	for (id i = 0; i < a->g.n; i++) {
 		const struct node *n = &a->g.node[i];
@@ -336,7 +337,8 @@ static void plain(void) { run_isa("plain"); }
 /* Every op has a kernel in each table and at least one case. */
 static void complete(void)
 {
-	const struct cpu_table *const tables[] = { &cpu_table_avx512, &cpu_table_avx2, &cpu_table_plain };
+	const struct cpu_table *const tables[] = { &cpu_table_avx512, &cpu_table_avx2,
+						   &cpu_table_plain };
 
 	for (int op = 0; op < OP__COUNT; op++) {
 		int found = 0;

@@ -20,7 +20,8 @@ static void fill(float *pred, float *target, float *mask)
 
 static void gradients_are_slopes(void)
 {
-	float pred[SAMPLES * EACH], target[SAMPLES * EACH], mask[SAMPLES * PIXELS], grad[SAMPLES * EACH];
+	float pred[SAMPLES * EACH], target[SAMPLES * EACH], mask[SAMPLES * PIXELS],
+		grad[SAMPLES * EACH];
 	const double weight[SAMPLES] = { 0.5, 2 }, c[SAMPLES] = { 0.1, 0.7 };
 	struct loss_batch b = { pred, target, mask, weight, c, SAMPLES, CHANNELS, PIXELS, 0 };
 
@@ -54,7 +55,8 @@ static void zero_at_the_target(void)
 
 static void layouts_agree(void)
 {
-	float pred[SAMPLES * EACH], target[SAMPLES * EACH], mask[SAMPLES * PIXELS], turned[2][SAMPLES * EACH];
+	float pred[SAMPLES * EACH], target[SAMPLES * EACH], mask[SAMPLES * PIXELS],
+		turned[2][SAMPLES * EACH];
 	struct loss_batch b = { pred, target, mask, NULL, NULL, SAMPLES, CHANNELS, PIXELS, 0 };
 	double first;
 
@@ -63,8 +65,10 @@ static void layouts_agree(void)
 	for (int s = 0; s < SAMPLES; s++)
 		for (int c = 0; c < CHANNELS; c++)
 			for (int p = 0; p < PIXELS; p++) {
-				turned[0][s * EACH + p * CHANNELS + c] = pred[s * EACH + c * PIXELS + p];
-				turned[1][s * EACH + p * CHANNELS + c] = target[s * EACH + c * PIXELS + p];
+				turned[0][s * EACH + p * CHANNELS + c] =
+					pred[s * EACH + c * PIXELS + p];
+				turned[1][s * EACH + p * CHANNELS + c] =
+					target[s * EACH + c * PIXELS + p];
 			}
 	b.pred = turned[0];
 	b.target = turned[1];
@@ -102,7 +106,8 @@ static void weights_stay_finite_at_zero_snr(void)
 	CHECK_OK(noise_init(&s, &c, &e), e);
 	CHECK(isfinite(loss_weight(&o, &s, PREDICT_V, 999)));
 	CHECK(isfinite(loss_weight(&o, &s, PREDICT_EPSILON, 999)));
-	o = (struct loss_options){ .kind = LOSS_HUBER, .huber = HUBER_SNR, .huber_c = 0.1, .huber_scale = 1 };
+	o = (struct loss_options){ .kind = LOSS_HUBER, .huber = HUBER_SNR, .huber_c = 0.1,
+				   .huber_scale = 1 };
 	CHECK_NEAR(loss_huber_c(&o, &s, 999), 0.1, 1e-9);
 	noise_release(&s);
 }

@@ -5,7 +5,8 @@
 
 static void shapes(void)
 {
-	struct lr s = { .kind = LR_LINEAR, .warmup = 10, .total = 110, .cycles = 1, .power = 1, .base = 1e-4 };
+	struct lr s = { .kind = LR_LINEAR, .warmup = 10, .total = 110, .cycles = 1, .power = 1,
+			.base = 1e-4 };
 
 	CHECK(lr_factor(&s, 0) == 0);
 	CHECK_NEAR(lr_factor(&s, 5), 0.5, 0);

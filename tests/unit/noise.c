@@ -128,7 +128,8 @@ static void bad_configs(void)
 
 static void shaped(float *noise, int last, uint32_t step)
 {
-	struct noise_options o = { .offset = 0.1, .offset_random = 1, .adaptive = 0.5, .multires = 4, .multires_discount = 0.3 };
+	struct noise_options o = { .offset = 0.1, .offset_random = 1, .adaptive = 0.5,
+				   .multires = 4, .multires_discount = 0.3 };
 	struct noise_shape p = { N, C, H, W, last };
 	struct noise_draws d = { .seed = 7, .step = step };
 	struct noise_source from = noise_source(&d);

@@ -30,8 +30,10 @@ static void suffixes(void)
 
 static void parameters(void)
 {
-	struct sample_options o = { .prompt = "p", .negative = "", .steps = 4, .scale = 7, .width = 64, .height = 32, .clip_skip = 2 };
-	struct sampler_config c = { .kind = SAMPLER_DPM_MULTI, .order = 2, .sde = 1, .spread = SIGMAS_KARRAS };
+	struct sample_options o = { .prompt = "p", .negative = "", .steps = 4, .scale = 7,
+				    .width = 64, .height = 32, .clip_skip = 2 };
+	struct sampler_config c = { .kind = SAMPLER_DPM_MULTI, .order = 2, .sde = 1,
+				    .spread = SIGMAS_KARRAS };
 	struct oid model = { { 0xab, 0xcd } };
 	struct buf b = { 0 };
 	char title[64];
@@ -68,7 +70,8 @@ static void lora_file(void)
 		CHECK_OK(tensor_new(&t, DT_F32, 2, (int64_t[]){ 2, 3 }, &own, &e), e);
 		memcpy(own, w, sizeof w);
 	}
-	CHECK_OK(lora_merge(&t, lora_set_find(&all.lora[0], m.module), all.lora[0].multiplier, &e), e);
+	CHECK_OK(lora_merge(&t, lora_set_find(&all.lora[0], m.module), all.lora[0].multiplier, &e),
+		 e);
 	CHECK_NEAR(((const float *)t.at)[2], 12, 1e-6);
 	CHECK_NEAR(((const float *)t.at)[5], 25, 1e-6);
 	CHECK_INT(weights_check_loras(&all, &e), -1);

@@ -215,7 +215,8 @@ static void sets_from_line(void)
 	struct recipe r;
 	struct err e;
 
-	CHECK(is_assignment("A=b") && is_assignment("_a1=") && !is_assignment("a-b=c") && !is_assignment("=x") && !is_assignment("out/x"));
+	CHECK(is_assignment("A=b") && is_assignment("_a1=") && !is_assignment("a-b=c") && !is_assignment("=x") &&
+	      !is_assignment("out/x"));
 	CHECK(read_text(&r, "x:\n\tprep\n", set, &e) < 0);
 	recipe_release(&r);
 	set[0] = odd;
@@ -255,7 +256,8 @@ static void survives_anything(void)
 		memcpy(text, good, sizeof good);
 		for (int k = 0; k < 3; k++) {
 			seed = seed * 1103515245 + 12345;
-			text[(seed >> 8) % (sizeof good - 1)] = odd[(seed >> 20) % (sizeof odd - 1)];
+			text[(seed >> 8) % (sizeof good - 1)] =
+				odd[(seed >> 20) % (sizeof odd - 1)];
 		}
 		if (i % 3 == 0)
 			cut = (seed >> 4) % sizeof good;

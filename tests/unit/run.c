@@ -1,5 +1,6 @@
 /*
- * What lies between graphs and stages: the pool, batches, merged LoRAs, one network for several shapes.
+ * What lies between graphs and stages: the pool, batches, merged LoRAs, one network for several
+ * shapes.
  */
 #include "tests/test.h"
 
@@ -16,7 +17,8 @@
 static void fill(struct batch_item item[ITEMS], int classes)
 {
 	for (int i = 0; i < ITEMS; i++)
-		item[i] = (struct batch_item){ i % 3 ? 8 : 6, i % 3 ? 8 : 10, 1 + i % 2, classes && i % 4 == 0 };
+		item[i] = (struct batch_item){ i % 3 ? 8 : 6, i % 3 ? 8 : 10, 1 + i % 2,
+					       classes && i % 4 == 0 };
 }
 
 static void epoch_shows_each_item_as_often_as_it_is_repeated(void)
@@ -133,7 +135,8 @@ static void pool_turns_filters_and_back(void)
 	CHECK_OK(pool_put(&p, &p.entry[0], &in, &e), e);
 	CHECK_OK(pool_get_raw(&p, &p.entry[0], raw, &e), e);
 	/* device [k][r][s][c]; file [k][c][r][s] */
-	CHECK(raw[((1 * 2 + 1) * 4 + 2) * 3 + 1] == ((const float *)in.at)[((1 * 3 + 1) * 2 + 1) * 4 + 2]);
+	CHECK(raw[((1 * 2 + 1) * 4 + 2) * 3 + 1] ==
+	      ((const float *)in.at)[((1 * 3 + 1) * 2 + 1) * 4 + 2]);
 	CHECK_OK(pool_get(&p, &p.entry[0], &out, &e), e);
 	CHECK(out.rank == 4 && !memcmp(out.at, in.at, (size_t)tensor_bytes(&in)));
 	CHECK_OK(pool_complete(&p, &e), e);
@@ -150,7 +153,8 @@ static void pool_refuses_wrong_weights(void)
 	struct pool p = { 0 };
 	struct backend *b = NULL;
 	struct err e;
-	struct tensor wrong = random_tensor(2, (int64_t[]){ 4, 3 }, 2), right = random_tensor(2, (int64_t[]){ 3, 4 }, 3);
+	struct tensor wrong = random_tensor(2, (int64_t[]){ 4, 3 }, 2),
+		right = random_tensor(2, (int64_t[]){ 3, 4 }, 3);
 
 	g_weight(&g, "unet.to_q.weight", (int64_t[]){ 1, 1, 3, 4 }, 0);
 	CHECK_OK(cpu_open(&b, 1, NULL, &e), e);
@@ -172,9 +176,11 @@ static void pool_refuses_wrong_weights(void)
 
 /* ---- LoRA ---- */
 
-static void merge_case(const int64_t *w_side, int w_rank, const int64_t *a_side, const int64_t *b_side, int l_rank)
+static void merge_case(const int64_t *w_side, int w_rank, const int64_t *a_side,
+		       const int64_t *b_side, int l_rank)
 {
-	struct tensor w = random_tensor(w_rank, w_side, 4), before = random_tensor(w_rank, w_side, 4);
+	struct tensor w = random_tensor(w_rank, w_side, 4),
+		before = random_tensor(w_rank, w_side, 4);
 	struct lora_module l = { .module = (char *)"m", .alpha = 3 };
 	int64_t k = w_side[0], r = a_side[0], x;
 	struct err e;
@@ -188,7 +194,8 @@ static void merge_case(const int64_t *w_side, int w_rank, const int64_t *a_side,
 			double sum = ((const float *)before.at)[i * x + c];
 
 			for (int64_t j = 0; j < r; j++)
-				sum += .5 * 3 / (double)r * ((const float *)l.b.at)[i * r + j] * ((const float *)l.a.at)[j * x + c];
+				sum += .5 * 3 / (double)r * ((const float *)l.b.at)[i * r + j] *
+					((const float *)l.a.at)[j * x + c];
 			CHECK_NEAR(((const float *)w.at)[i * x + c], sum, 1e-5);
 		}
 	tensor_release(&w);
@@ -200,7 +207,8 @@ static void merge_case(const int64_t *w_side, int w_rank, const int64_t *a_side,
 static void lora_merges_linear_layers_and_filters(void)
 {
 	merge_case((int64_t[]){ 5, 7 }, 2, (int64_t[]){ 2, 7 }, (int64_t[]){ 5, 2 }, 2);
-	merge_case((int64_t[]){ 4, 3, 3, 3 }, 4, (int64_t[]){ 2, 3, 3, 3 }, (int64_t[]){ 4, 2, 1, 1 }, 4);
+	merge_case((int64_t[]){ 4, 3, 3, 3 }, 4, (int64_t[]){ 2, 3, 3, 3 },
+		   (int64_t[]){ 4, 2, 1, 1 }, 4);
 }
 
 static void lora_that_does_not_fit_is_refused(void)
@@ -232,7 +240,8 @@ static int give(void *data, const char *name, struct tensor *out, struct err *e)
 
 	++*(int *)data;
 	(void)e;
-	*out = strstr(name, "bias") ? (struct tensor){ DT_F32, 1, { 3 }, b, NULL } : (struct tensor){ DT_F32, 2, { 3, 4 }, w, NULL };
+	*out = strstr(name, "bias") ? (struct tensor){ DT_F32, 1, { 3 }, b, NULL } :
+		(struct tensor){ DT_F32, 2, { 3, 4 }, w, NULL };
 	return 0;
 }
 
@@ -246,7 +255,8 @@ static void network_fetches_weights_once_for_all_shapes(void)
 	CHECK_OK(cpu_open(&b, 1, NULL, &e), e);
 	network_begin(&net, b, build, NULL, (struct weight_source){ give, &fetched });
 	for (int64_t n = 1; n <= 3; n++) {
-		struct network_shape *s = network_shape(&net, (int64_t[SHAPE_SIDES]){ n, 0, 0, 0 }, &e);
+		struct network_shape *s = network_shape(&net,
+							(int64_t[SHAPE_SIDES]){ n, 0, 0, 0 }, &e);
 		float x[12] = { 1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4 }, y[9];
 
 		CHECK(s != NULL);

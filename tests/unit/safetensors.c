@@ -5,7 +5,10 @@
 
 static const char *folder;
 
-/* A file of that header and that many zero bytes of data; `claim` replaces the header's length if not 0. */
+/*
+ * A file of that header and that many zero bytes of data;
+ * `claim` replaces the header's length if not 0.
+ */
 static char *make(const char *header, size_t data, uint64_t claim)
 {
 	char *path = xasprintf("%s/made.safetensors", folder);
@@ -113,11 +116,15 @@ static void round_trip(void)
 	static const uint16_t h[3] = { 0x3c00, 0x4000, 0 };
 	static const int64_t i[1] = { 42 };
 	struct named at[] = {
-		{ .name = (char *)(uintptr_t)"z.half", .t = { .type = DT_F16, .rank = 1, .side = { 3 }, .at = h } },
-		{ .name = (char *)(uintptr_t)"b.float", .t = { .type = DT_F32, .rank = 2, .side = { 2, 3 }, .at = f } },
+		{ .name = (char *)(uintptr_t)"z.half",
+		  .t = { .type = DT_F16, .rank = 1, .side = { 3 }, .at = h } },
+		{ .name = (char *)(uintptr_t)"b.float",
+		  .t = { .type = DT_F32, .rank = 2, .side = { 2, 3 }, .at = f } },
 		{ .name = (char *)(uintptr_t)"a.float", .t = { .type = DT_F32, .rank = 0, .at = f + 1 } },
-		{ .name = (char *)(uintptr_t)"c.int", .t = { .type = DT_I64, .rank = 1, .side = { 1 }, .at = i } },
-		{ .name = (char *)(uintptr_t)"d.none", .t = { .type = DT_F32, .rank = 2, .side = { 0, 3 }, .at = f } },
+		{ .name = (char *)(uintptr_t)"c.int",
+		  .t = { .type = DT_I64, .rank = 1, .side = { 1 }, .at = i } },
+		{ .name = (char *)(uintptr_t)"d.none",
+		  .t = { .type = DT_F32, .rank = 2, .side = { 0, 3 }, .at = f } },
 	};
 	char *meta[] = { (char *)(uintptr_t)"k", (char *)(uintptr_t)"\"v\"\n" };
 	char *path = xasprintf("%s/round.safetensors", folder);
@@ -181,8 +188,10 @@ static void cut_and_changed(void)
 {
 	static const float f[8] = { 0 };
 	struct named at[] = {
-		{ .name = (char *)(uintptr_t)"a", .t = { .type = DT_F32, .rank = 2, .side = { 2, 2 }, .at = f } },
-		{ .name = (char *)(uintptr_t)"b", .t = { .type = DT_F32, .rank = 1, .side = { 4 }, .at = f } },
+		{ .name = (char *)(uintptr_t)"a",
+		  .t = { .type = DT_F32, .rank = 2, .side = { 2, 2 }, .at = f } },
+		{ .name = (char *)(uintptr_t)"b",
+		  .t = { .type = DT_F32, .rank = 1, .side = { 4 }, .at = f } },
 	};
 	char *path = xasprintf("%s/cut.safetensors", folder);
 	struct buf whole = { 0 };

@@ -43,7 +43,8 @@ static void perfect(const struct sampler *s, int i, const float *in, const float
 	add = sqrt(1 - a);
 	for (int k = 0; k < ALL; k++) {
 		double epsilon = (in[k] - keep * x0[k]) / add;
-		out[k] = (float)(s->c.noise.predict == PREDICT_V ? keep * epsilon - add * x0[k] : epsilon);
+		out[k] = (float)(s->c.noise.predict == PREDICT_V ?
+				 keep * epsilon - add * x0[k] : epsilon);
 	}
 }
 
@@ -99,7 +100,8 @@ static void every_sampler_arrives(void)
 				if (near && steps == 1)
 					continue;
 				if (!(worst < (near ? 0.25 : 1e-4))) {
-					printf("# %s, %d steps, %s: %g\n", name, steps, prediction_name((enum prediction)p), worst);
+					printf("# %s, %d steps, %s: %g\n", name, steps,
+					       prediction_name((enum prediction)p), worst);
 					CHECK(!"arrives");
 				}
 			}
@@ -147,7 +149,8 @@ static void times_are(const char *name, int steps, const int *want, int n)
 static void known_timesteps(void)
 {
 	static const int ddim[] = { 981, 961, 941 }, pndm[] = { 981, 961, 961, 941 };
-	static const int dpm[] = { 999, 959, 919, 879, 839, 799, 759, 719, 679, 639, 599, 559, 519, 480, 440 };
+	static const int dpm[] = { 999, 959, 919, 879, 839, 799, 759, 719, 679, 639, 599, 559,
+				   519, 480, 440 };
 
 	times_are("ddim", 50, ddim, 3);
 	times_are("pndm", 50, pndm, 4);

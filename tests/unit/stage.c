@@ -30,7 +30,8 @@ static int one_item(struct job *j, const char *item, const char *caption, char *
 	action_param(&a, "caption", caption);
 	found = store_find(j->stores, &a, &r, e);
 	for (size_t i = 0; i <= strlen(caption); i++)
-		loud[i] = caption[i] >= 'a' && caption[i] <= 'z' ? (char)(caption[i] - 32) : caption[i];
+		loud[i] = caption[i] >= 'a' && caption[i] <= 'z' ?
+			(char)(caption[i] - 32) : caption[i];
 	if (found == 0) {
 		talk("works on %s", item);
 		if (store_put(j->stores, "shout", KIND_TEXT, loud, strlen(loud), &r.out, e) < 0 ||
@@ -133,7 +134,10 @@ static void redirect(int fd, const char *name, int flags)
 	free(path);
 }
 
-/* Run `line` with that standard input (NULL: closed); its exit code. A '!' before it closes standard output. */
+/*
+ * Run `line` with that standard input (NULL: closed); its
+ * exit code. A '!' before it closes standard output.
+ */
 static int shout(const char *input, const char *line)
 {
 	char copy[600], *argv[32] = { "booth-shout" }, *p = copy;
@@ -192,7 +196,9 @@ static void work_is_done_once(void)
 	snprintf(first, sizeof first, "%s", buf_str(&out));
 	CHECK_INT(shout(TABLE, ""), 0);
 	CHECK(!strncmp(buf_str(&out), first, 38) && !strstr(buf_str(&talk_text), "works on"));
-	/* one item changed: one item's work; the table named by a file, by reference, abbreviated */
+	/*
+	 * one item changed: one item's work; the table named by a file, by reference, abbreviated
+	 */
 	CHECK_INT(shout("item\tcaption\nrex\ta dog\ntom\ta tomcat\n", ""), 0);
 	CHECK(!strstr(buf_str(&talk_text), "works on rex") && said("works on tom"));
 	CHECK_INT(shout(NULL, "build/scratch/stage/in"), 1);
@@ -300,7 +306,8 @@ static void lost_output_is_a_failure(void)
 	root = test_folder("stage-out");
 	CHECK_INT(shout(TABLE, "!"), 1);
 	CHECK(said("cannot write to standard output: Bad file descriptor"));
-	CHECK_INT(shout(TABLE, ""), 0);         /* the work was kept, and the store was not written over */
+	/* the work was kept, and the store was not written over */
+	CHECK_INT(shout(TABLE, ""), 0);
 	CHECK(said("known, nothing to do"));
 }
 

@@ -101,13 +101,15 @@ static void tensors_keep_their_values(void)
 			fill(&t, types[i], n);
 			CHECK_OK(store_put_tensor(s, "train", &t, &r, &e), e);
 			CHECK_OK(store_get_tensor(s, &r, &u, &e), e);
-			CHECK(u.type == types[i] && u.side[0] == n && !memcmp(u.at, t.at, (size_t)tensor_bytes(&t)));
+			CHECK(u.type == types[i] && u.side[0] == n &&
+			      !memcmp(u.at, t.at, (size_t)tensor_bytes(&t)));
 			tensor_release(&u);
 			CHECK_OK(stores_flush(s, &e), e);
 			CHECK_INT(store_pin(s, &r, &p, &e), 1);
 			CHECK((uintptr_t)p.at % 16 == 0);
 			CHECK_OK(tensor_unpack(&u, p.at, p.len, &e), e);
-			CHECK((uintptr_t)u.at % 16 == 0 && !memcmp(u.at, t.at, (size_t)tensor_bytes(&t)));
+			CHECK((uintptr_t)u.at % 16 == 0 &&
+			      !memcmp(u.at, t.at, (size_t)tensor_bytes(&t)));
 			store_unpin(&p);
 			store_unpin(&p);
 			tensor_release(&t);
@@ -180,7 +182,8 @@ static void *work_on(void *data)
 		fill(&t, i % 3 ? DT_F32 : DT_BF16, n);
 		if (store_put_tensor(s, "train", &t, &r, &e) < 0 || store_pin(s, &r, &p, &e) != 1)
 			return xstrdup(e.text);
-		if (tensor_unpack(&u, p.at, p.len, &e) < 0 || memcmp(u.at, t.at, (size_t)tensor_bytes(&t)))
+		if (tensor_unpack(&u, p.at, p.len, &e) < 0 ||
+		    memcmp(u.at, t.at, (size_t)tensor_bytes(&t)))
 			return xstrdup("other values");
 		store_unpin(&p);
 		tensor_release(&t);
@@ -273,7 +276,8 @@ static void references_are_completed(void)
 	CHECK_OK(ref_parse(s, text, &out, &e), e);
 	CHECK(oid_equal(&out.id, &r.id));
 	text[5 + 4] = 0;
-	for (int i = 0; i < 65536; i++) {       /* among 3000 there are two with the same four digits */
+	/* among 3000 there are two with the same four digits */
+	for (int i = 0; i < 65536; i++) {
 		snprintf(text, sizeof text, "prep/%04x", i);
 		if (ref_parse(s, text, &out, &e) < 0 && strstr(e.text, "ambiguous"))
 			break;
@@ -326,7 +330,8 @@ static void actions_are_found_again(void)
 	CHECK_OK(store_record_later(s, &b, &r, &e), e);
 	for (int round = 0; round < 2; round++) {
 		CHECK_INT(store_find(s, &b, &got, &e), 1);
-		CHECK(oid_equal(&got.out.id, &r.out.id) && got.seconds == 1.5 && got.time > 1600000000);
+		CHECK(oid_equal(&got.out.id, &r.out.id) && got.seconds == 1.5 &&
+		      got.time > 1600000000);
 		CHECK_STR(buf_str(&got.note), "loss=1\n");
 		CHECK(*got.host);
 		result_release(&got);
@@ -457,7 +462,10 @@ static void a_full_disk_loses_nothing(void)
 	stores_close(s);
 }
 
-/* Two processes write the same and other things, one is killed again and again: what was recorded is there. */
+/*
+ * Two processes write the same and other things, one is
+ * killed again and again: what was recorded is there.
+ */
 static void killed_writers_leave_whole_actions(void)
 {
 	const char *root = test_folder("store-kill");

@@ -1,4 +1,6 @@
-/* Activations and the gated linear unit. Silu and gelu are written out in their builder's comment. */
+/*
+ * Activations and the gated linear unit. Silu and gelu are written out in their builder's comment.
+ */
 #include "kernels/cpu/simd/exp2.h"
 #include "kernels/cpu/simd/share.h"
 
@@ -125,7 +127,8 @@ KERNEL(geglu)
 {
 	const float *x = in_f32(c, 0);
 	float *y = out_f32(c, 0);
-	int64_t d = c->out[0].dim[3], rows = view_count(&c->out[0]) / d, group = max64(1, BLOCK / d);
+	int64_t d = c->out[0].dim[3], rows = view_count(&c->out[0]) / d,
+		group = max64(1, BLOCK / d);
 
 	PAR_FOR(4 * rows * d)
 	for (int64_t b = 0; b < blocks_of(rows, group); b++)
@@ -151,7 +154,8 @@ static void geglu_dx_row(float *dx, const float *dy, const float *x, int64_t d)
 		vf phi = 0.5f * (1.0f + vf_erf(b * 0.70710678f));
 
 		vf_store_n(dx + i, grad * b * phi, d - i);
-		vf_store_n(dx + d + i, grad * a * (phi + b * 0.39894228f * vf_exp(-0.5f * b * b)), d - i);
+		vf_store_n(dx + d + i,
+			   grad * a * (phi + b * 0.39894228f * vf_exp(-0.5f * b * b)), d - i);
 	}
 }
 

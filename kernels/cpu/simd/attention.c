@@ -8,8 +8,9 @@
  *
  * and S stays in the first-level cache. Scores are in units of log 2.
  *
- * Shared scratch: K in strips and V closed up, for a few pairs (picture, head) at a time; own scratch:
- * struct own. What a query gets depends on the blocks of keys alone, not on who computes it.
+ * Shared scratch: K in strips and V closed up, for a few pairs (picture, head) at a time; own
+ * scratch: struct own. What a query gets depends on the blocks of keys alone, not on who computes
+ * it.
  */
 #include "kernels/cpu/simd/flash.h"
 
@@ -73,7 +74,8 @@ static int64_t pairs_at_once(const struct heads *s)
 SCRATCH(attention)
 {
 	struct heads s = heads_of(n, g->node[n->in[0]].dim, g->node[n->in[1]].dim);
-	int64_t floats = pairs_at_once(&s) * pair_floats(&s) + omp_get_max_threads() * own_floats(&s);
+	int64_t floats = pairs_at_once(&s) * pair_floats(&s) +
+		omp_get_max_threads() * own_floats(&s);
 
 	return (size_t)floats * sizeof(float);
 }
@@ -100,7 +102,8 @@ static void hide(float *scores, float *top, int64_t k0, int64_t keys, int64_t q0
 
 		for (int64_t t = 0; t < keys; t++) {
 			float *at = scores + t * NR + j * VF;
-			vf x = vf_select(vi_set((int32_t)(k0 + t)) > query, vf_set(LOWEST), vf_load(at));
+			vf x = vf_select(vi_set((int32_t)(k0 + t)) > query, vf_set(LOWEST),
+					 vf_load(at));
 			vf_store(at, x);
 			most = vf_max(most, x);
 		}
@@ -109,7 +112,8 @@ static void hide(float *scores, float *top, int64_t k0, int64_t keys, int64_t q0
 }
 
 /*
- * S becomes P; m and l go on; fix comes with the columns' largest scores and leaves with O's correction.
+ * S becomes P; m and l go on; fix comes with the columns' largest scores and leaves with O's
+ * correction.
  */
 static void soften(float *scores, float *m, float *l, float *fix, int64_t keys, int vecs)
 {
@@ -120,7 +124,8 @@ static void soften(float *scores, float *m, float *l, float *fix, int64_t keys, 
 		int64_t t = 0;
 
 		for (; t + 2 <= keys; t += 2, at += 2 * NR) {
-			vf x = exp2_fast(vf_load(at) - most), y = exp2_fast(vf_load(at + NR) - most);
+			vf x = exp2_fast(vf_load(at) - most),
+				y = exp2_fast(vf_load(at + NR) - most);
 			vf_store(at, x);
 			vf_store(at + NR, y);
 			sum += x;
@@ -196,8 +201,8 @@ static void queries_run(const struct heads *s, const struct call *c, int64_t pai
 	for (int64_t q = q0, p = 0; q < end; q += NR, p++) {
 		settle(own.m + p * NR, own.l + p * NR, lse ? lse + pair * s->tq + q : NULL,
 		       min64(NR, end - q));
-		unpack_lanes(out_f32(c, 0) + at + q * s->ld, s->ld, own.o + p * d * NR, own.l + p * NR,
-			     min64(NR, end - q), d);
+		unpack_lanes(out_f32(c, 0) + at + q * s->ld, s->ld, own.o + p * d * NR,
+			     own.l + p * NR, min64(NR, end - q), d);
 	}
 }
 

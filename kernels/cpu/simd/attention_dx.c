@@ -1,6 +1,6 @@
 /*
- * Attention backward, scores recomputed. Lanes are keys: a block of keys (up to four panels) meets one
- * block of queries after the other. For each panel
+ * Attention backward, scores recomputed. Lanes are keys: a block of keys (up to four panels) meets
+ * one block of queries after the other. For each panel
  *
  *	S[query][key] = Q K          P = 2^(S - lse)
  *	D[query][key] = dY V         dS = P (D - delta),   delta = sum over channels of dY Y
@@ -8,10 +8,12 @@
  * and for all of them
  *	dQ[query][d] += dS K
  *
- * The scale is part of K's panels in S, and is applied to dQ and dK at the end. Keys are dealt out in
- * `splits` runs that follow from the shape; each run has a dQ of its own, and these are added in order.
+ * The scale is part of K's panels in S, and is applied to dQ and dK at the end. Keys are dealt out
+ * in `splits` runs that follow from the shape; each run has a dQ of its own, and these are added in
+ * order.
  *
- * Shared scratch, for a few pairs (picture, head) at a time: struct packed. Own scratch: struct own.
+ * Shared scratch, for a few pairs (picture, head) at a time: struct packed. Own scratch: struct
+ * own.
  */
 #include "kernels/cpu/simd/flash.h"
 
@@ -50,7 +52,8 @@ struct own {                    /* of a thread */
 
 static int64_t own_floats(const struct heads *s)
 {
-	return 4 * panels_of(s) * s->d * NR + keys_of(s) * padded(s->d) + 2 * round16(QUERIES * s->d) +
+	return 4 * panels_of(s) * s->d * NR + keys_of(s) * padded(s->d) +
+		2 * round16(QUERIES * s->d) +
 	       (panels_of(s) + 1) * QUERIES * NR;
 }
 
@@ -118,7 +121,8 @@ static int64_t pairs_at_once(const struct heads *s)
 SCRATCH(attention_dx)
 {
 	struct heads s = heads_of(n, g->node[n->in[1]].dim, g->node[n->in[2]].dim);
-	int64_t floats = pairs_at_once(&s) * pair_floats(&s) + omp_get_max_threads() * own_floats(&s);
+	int64_t floats = pairs_at_once(&s) * pair_floats(&s) +
+		omp_get_max_threads() * own_floats(&s);
 
 	return (size_t)floats * sizeof(float);
 }
@@ -156,15 +160,16 @@ static void close_up(float *to, int64_t to_ld, const float *x, int64_t ld, int64
 	}
 }
 
-static void pack_keys(const struct heads *s, const struct call *c, int64_t pair, int64_t k0, int64_t keys,
-		      struct own *own)
+static void pack_keys(const struct heads *s, const struct call *c, int64_t pair, int64_t k0,
+		      int64_t keys, struct own *own)
 {
 	int64_t at = pair_at(s, pair, s->tk) + k0 * s->ld, panel = s->d * NR;
 	const float *k = in_f32(c, 2) + at, *v = in_f32(c, 3) + at;
 
 	for (int64_t p = 0; p * NR < keys; p++) {
 		int64_t count = min64(NR, keys - p * NR);
-		pack_lanes(own->k + p * panel, k + p * NR * s->ld, s->ld, count, s->d, s->scale * LOG2E);
+		pack_lanes(own->k + p * panel, k + p * NR * s->ld, s->ld, count, s->d,
+			   s->scale * LOG2E);
 		pack_lanes(own->v + p * panel, v + p * NR * s->ld, s->ld, count, s->d, 1);
 	}
 	close_up(own->rows, padded(s->d), k, s->ld, keys, s->d);
@@ -204,7 +209,8 @@ static void meet(const struct heads *s, const struct own *own, struct packed fro
 	int64_t d = s->d, at = panel * d * NR;
 	float *ds = own->ds + panel * QUERIES * NR;
 	int vecs = keys > VF ? 2 : 1;
-	struct strip scores = { .a = from.q + q0 * d, .lda = MR, .b = own->k + at, .k = d, .c = own->p };
+	struct strip scores = { .a = from.q + q0 * d, .lda = MR, .b = own->k + at, .k = d,
+				.c = own->p };
 	struct strip dp = { .a = from.dy + q0 * d, .lda = MR, .b = own->v + at, .k = d, .c = ds };
 	struct strip dv = { .a = own->dy, .lda = d, .b = own->p, .k = queries, .c = own->dv + at,
 			    .end = STRIP_ADD };
@@ -235,7 +241,8 @@ static void keys_run(const struct heads *s, const struct call *c, int64_t pair, 
 		close_up(own.dy, d, in_f32(c, 0) + at + q0 * s->ld, s->ld, queries, d);
 		for (int64_t p = 0; p * NR < keys; p++)
 			meet(s, &own, from, p, k0 + p * NR, min64(NR, keys - p * NR), q0, queries);
-		panels_run(own.ds, QUERIES, own.rows, keys, dq + q0 * padded(d), padded(d), queries);
+		panels_run(own.ds, QUERIES, own.rows, keys, dq + q0 * padded(d),
+			   padded(d), queries);
 	}
 	at = pair_at(s, pair, s->tk) + k0 * s->ld;
 	for (int64_t p = 0; p * NR < keys; p++) {
@@ -257,7 +264,8 @@ static void split_run(const struct heads *s, const struct call *c, int64_t pair,
 		      struct packed from,
 		      struct own own)
 {
-	int64_t blocks = blocks_of(s->tk, keys_of(s)), splits = splits_of(s), size = s->tq * padded(s->d);
+	int64_t blocks = blocks_of(s->tk, keys_of(s)), splits = splits_of(s),
+		size = s->tq * padded(s->d);
 	float *dq = from.dq + split * size;
 
 	memset(dq, 0, (size_t)size * sizeof *dq);

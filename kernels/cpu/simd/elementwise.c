@@ -149,7 +149,8 @@ static struct fold fold_of(const int64_t x[MAX_DIM], const int64_t y[MAX_DIM])
 
 	for (int i = 0; i < s.n; i++)
 		size[at++] = s.size[i];
-	f = (struct fold){ .k2 = size[0], .r1 = size[1], .k1 = size[2], .r0 = size[3], .k0 = size[4] };
+	f = (struct fold){ .k2 = size[0], .r1 = size[1], .k1 = size[2], .r0 = size[3],
+			   .k0 = size[4] };
 	f.parts = f.r0 * f.r1 * f.k2 / BLOCK;
 	f.parts = max64(1, min64(f.parts, min64(64, f.r0 * f.r1)));
 	return f;

@@ -1,6 +1,6 @@
 /*
- * The exponential where it is most of the work: softmax and silu. Fewer steps than vf_exp, for a range
- * that is enough there. NaN stays NaN.
+ * The exponential where it is most of the work: softmax and silu. Fewer steps than vf_exp, for a
+ * range that is enough there. NaN stays NaN.
  */
 #ifndef CPU_SIMD_EXP2_H
 #define CPU_SIMD_EXP2_H

@@ -7,7 +7,10 @@
 #define ROLLED _Pragma("GCC unroll 1")
 #endif
 
-/* Whole vectors are stored: lanes without a token hold harmless values, and panels have room for them. */
+/*
+ * Whole vectors are stored: lanes without a token hold
+ * harmless values, and panels have room for them.
+ */
 INLINE void strip_finish(const struct strip *s, vf c[MR][2], int rows, int vecs)
 {
 	UNROLL for (int j = 0; j < vecs; j++) {
@@ -123,7 +126,8 @@ EACH3(ROWS3)
 #define N1(n) rows_1_##n,
 #define N2(n) rows_2_##n,
 #define N3(n) rows_3_##n,
-static void (*const strip_fns[2][MR + 1])(const struct strip *) = { { 0, EACH(S1) }, { 0, EACH(S2) } };
+static void (*const strip_fns[2][MR + 1])(const struct strip *) = { { 0, EACH(S1) },
+								    { 0, EACH(S2) } };
 static void (*const rows_fns[3][MR + 1])(const struct rows *) = {
 	{ 0, EACH(N1) }, { 0, EACH(N2) }, { 0, EACH3(N3) }
 };
@@ -191,14 +195,16 @@ void pack_lanes(float *panel, const float *x, int64_t ld, int64_t tokens, int64_
 		}
 }
 
-void unpack_lanes(float *y, int64_t ld, const float *panel, const float *by, int64_t tokens, int64_t d)
+void unpack_lanes(float *y, int64_t ld, const float *panel, const float *by,
+		  int64_t tokens, int64_t d)
 {
 	vf r[VF];
 
 	for (int v = 0; v * VF < tokens; v++)
 		for (int64_t at = 0; at < d; at += VF) {
 			UNROLL for (int i = 0; i < VF; i++)
-				r[i] = i < d - at ? vf_load(panel + (at + i) * NR + v * VF) : vf_zero();
+				r[i] = i < d - at ?
+					vf_load(panel + (at + i) * NR + v * VF) : vf_zero();
 			vf scale = vf_load(by + v * VF);
 			UNROLL for (int i = 0; i < VF; i++)
 				r[i] *= scale;

@@ -40,18 +40,22 @@ void strips_run(struct strip s, int64_t rows, int vecs);
 void panels_run(const float *a, int64_t a_rows, const float *b, int64_t k, float *c, int64_t ld,
 		int64_t rows);
 
-/* `tokens` rows of d floats, ld apart, times `by`, -> panel [d][NR]; lanes without a token are 0. */
+/*
+ * `tokens` rows of d floats, ld apart, times `by`, -> panel [d][NR]; lanes without a token are 0.
+ */
 #define pack_lanes ISA_NAME(pack_lanes)
 void pack_lanes(float *panel, const float *x, int64_t ld, int64_t tokens, int64_t d, float by);
 /* The way back; lane i is multiplied by by[i]. */
 #define unpack_lanes ISA_NAME(unpack_lanes)
-void unpack_lanes(float *y, int64_t ld, const float *panel, const float *by, int64_t tokens, int64_t d);
+void unpack_lanes(float *y, int64_t ld, const float *panel, const float *by,
+		  int64_t tokens, int64_t d);
 /* `tokens` rows -> strips [tokens / MR][d][MR]; missing rows of the last strip are 0. */
 #define pack_strips ISA_NAME(pack_strips)
 void pack_strips(float *strips, const float *x, int64_t ld, int64_t tokens, int64_t d);
 
 struct heads {                  /* the shape of one attention */
-	int64_t pairs;          /* pictures times heads; pair p is head p % heads of picture p / heads */
+	int64_t pairs;          /* pictures times heads; pair p is
+				 * head p % heads of picture p / heads */
 	int64_t heads, tq, tk, d;
 	int64_t ld;             /* heads * d: from token to token */
 	float scale;
@@ -61,8 +65,8 @@ struct heads {                  /* the shape of one attention */
 static inline struct heads heads_of(const struct node *n, const int64_t q[MAX_DIM],
 				    const int64_t k[MAX_DIM])
 {
-	struct heads s = { .heads = n->at.attention.heads, .ld = q[3], .scale = n->at.attention.scale,
-			   .causal = n->at.attention.causal };
+	struct heads s = { .heads = n->at.attention.heads, .ld = q[3],
+			   .scale = n->at.attention.scale, .causal = n->at.attention.causal };
 
 	s.pairs = q[0] * s.heads;
 	s.tq = q[1] * q[2];

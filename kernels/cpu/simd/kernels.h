@@ -25,7 +25,8 @@ KERNEL(mse); KERNEL(mse_dx); KERNEL(sumsq); KERNEL(adamw); KERNEL(accum); KERNEL
 
 SCRATCH(linear); SCRATCH(linear_dx); SCRATCH(linear_dw);
 SCRATCH(conv2d); SCRATCH(conv2d_dx); SCRATCH(conv2d_dw);
-SCRATCH(group_norm); SCRATCH(group_norm_dx); SCRATCH(layer_norm_dx); SCRATCH(attention); SCRATCH(attention_dx);
+SCRATCH(group_norm); SCRATCH(group_norm_dx); SCRATCH(layer_norm_dx); SCRATCH(attention);
+SCRATCH(attention_dx);
 SCRATCH(sum_to); SCRATCH(mse); SCRATCH(sumsq);
 
 double ISA_NAME(peak)(double seconds);

@@ -54,7 +54,8 @@ KERNEL(layer_norm)
 		for (int64_t i = 0; i < width; i += VF) {
 			vf v = (vf_load_n(at + i, width - i) - mean) * rstd;
 			v *= vf_load_n(gamma + i, width - i);
-			vf_store_n(y + r * width + i, v + vf_load_n(beta + i, width - i), width - i);
+			vf_store_n(y + r * width + i,
+				   v + vf_load_n(beta + i, width - i), width - i);
 		}
 		if (stat) {
 			stat[2 * r] = mean;
@@ -65,8 +66,8 @@ KERNEL(layer_norm)
 
 /*
  * With h = (x - mean) rstd and q = dy gamma:  dx = rstd (q - mean of q - h mean of q h),
- * dgamma = sum of dy h, dbeta = sum of dy. The last two are made by runs of rows that follow from the
- * shape, [parts][2][c] in scratch.
+ * dgamma = sum of dy h, dbeta = sum of dy. The last two are made by runs of rows that follow from
+ * the shape, [parts][2][c] in scratch.
  */
 static int64_t parts_of(int64_t rows, int64_t c)
 {
@@ -101,7 +102,8 @@ static void row_dx(float *dx, const float *dy, const float *x, const float *gamm
 }
 
 /*
- * part is [2][c]: sums for dgamma and dbeta. A loop of its own, so that dx has the same bits without it.
+ * part is [2][c]: sums for dgamma and dbeta. A loop of its own, so that dx has the same bits
+ * without it.
  */
 static void row_parts(float *part, const float *dy, const float *x, const float *stat, int64_t c)
 {
@@ -127,7 +129,8 @@ static void add_parts(float *out, const float *part, int64_t parts, int64_t c)
 
 KERNEL(layer_norm_dx)
 {
-	const float *dy = in_f32(c, 0), *x = in_f32(c, 1), *gamma = in_f32(c, 2), *stat = in_f32(c, 3);
+	const float *dy = in_f32(c, 0), *x = in_f32(c, 1), *gamma = in_f32(c, 2),
+		*stat = in_f32(c, 3);
 	float *dx = out_f32(c, 0), *dgamma = out_f32(c, 1), *dbeta = out_f32(c, 2);
 	int64_t width = c->in[1].dim[3], count = view_count(&c->in[1]), rows = count / width;
 	int64_t parts = parts_of(rows, width);
@@ -139,7 +142,8 @@ KERNEL(layer_norm_dx)
 		for (int64_t i = 0; part && i < 2 * width; i++)
 			part[i] = 0;
 		for (int64_t r = rows * p / parts; r < rows * (p + 1) / parts; r++) {
-			row_dx(dx + r * width, dy + r * width, x + r * width, gamma, stat + 2 * r, width);
+			row_dx(dx + r * width, dy + r * width, x + r * width, gamma,
+			       stat + 2 * r, width);
 			if (part)
 				row_parts(part, dy + r * width, x + r * width, stat + 2 * r, width);
 		}

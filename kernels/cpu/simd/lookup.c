@@ -24,7 +24,10 @@ KERNEL(embed)
 		memcpy(y + i * d, table + ids[i] * d, (size_t)d * sizeof *y);
 }
 
-/* Columns are shared out, so the rows of one id are added in the order of the tokens by every thread. */
+/*
+ * Columns are shared out, so the rows of one id are added
+ * in the order of the tokens by every thread.
+ */
 #define COLUMNS 64
 
 KERNEL(embed_dw)
@@ -51,8 +54,8 @@ KERNEL(embed_dw)
 }
 
 /*
- * Every step is rounded to f32 as in the reference implementations: an angle of 1000 has an error of
- * 3e-5, which is in every model's training and must be the same here.
+ * Every step is rounded to f32 as in the reference implementations: an angle of 1000 has an error
+ * of 3e-5, which is in every model's training and must be the same here.
  */
 KERNEL(timestep)
 {
@@ -74,7 +77,8 @@ KERNEL(timestep)
 }
 
 /*
- * Philox4x32-10 (common/base/rng.h) on LANES counters at once: keep[4 l + w] = word w of counter at + l.
+ * Philox4x32-10 (common/base/rng.h) on LANES counters at once: keep[4 l + w] = word w of counter at
+ * + l.
  */
 #define LANES 32
 
@@ -95,7 +99,8 @@ static void philox(struct drop k, uint32_t at, uint32_t keep[4 * LANES])
 		uint32_t k1 = k.key[1] + (uint32_t)round * 0xBB67AE85u;
 #pragma omp simd
 		for (int l = 0; l < LANES; l++) {
-			uint64_t a = (uint64_t)c0[l] * 0xD2511F53u, b = (uint64_t)c2[l] * 0xCD9E8D57u;
+			uint64_t a = (uint64_t)c0[l] * 0xD2511F53u,
+				b = (uint64_t)c2[l] * 0xCD9E8D57u;
 			c0[l] = (uint32_t)(b >> 32) ^ c1[l] ^ k0;
 			c2[l] = (uint32_t)(a >> 32) ^ c3[l] ^ k1;
 			c1[l] = (uint32_t)b;
@@ -113,8 +118,8 @@ static void philox(struct drop k, uint32_t at, uint32_t keep[4 * LANES])
 KERNEL(dropout)
 {
 	const int32_t *key = ids_of(c, 1);
-	struct drop k = { { (uint32_t)key[0], (uint32_t)key[1] }, (uint32_t)key[2], (uint32_t)key[3],
-			  c->n->at.dropout.tag };
+	struct drop k = { { (uint32_t)key[0], (uint32_t)key[1] }, (uint32_t)key[2],
+			  (uint32_t)key[3], c->n->at.dropout.tag };
 	const float *x = in_f32(c, 0);
 	float *y = out_f32(c, 0), p = c->n->at.dropout.p, by = p < 1 ? 1 / (1 - p) : 0;
 	int64_t n = view_count(&c->in[0]), step = 4 * LANES;

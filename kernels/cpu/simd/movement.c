@@ -70,7 +70,8 @@ static void copy_columns(float *to, int64_t to_width, const float *from, int64_t
 	PAR_FOR(rows * count)
 	for (int64_t b = 0; b < blocks_of(rows, group); b++)
 		for (int64_t r = b * group; r < min64(rows, (b + 1) * group); r++)
-			memcpy(to + r * to_width, from + r * from_width, (size_t)count * sizeof *to);
+			memcpy(to + r * to_width, from + r * from_width,
+			       (size_t)count * sizeof *to);
 }
 
 KERNEL(concat)
@@ -94,7 +95,8 @@ KERNEL(pad_slice)
 {
 	const float *dy = in_f32(c, 0);
 	float *dx = out_f32(c, 0);
-	int64_t count = c->in[0].dim[3], width = c->out[0].dim[3], rows = view_count(&c->out[0]) / width;
+	int64_t count = c->in[0].dim[3], width = c->out[0].dim[3],
+		rows = view_count(&c->out[0]) / width;
 	int64_t from = c->n->at.slice.from, group = max64(1, BLOCK / width);
 
 	PAR_FOR(rows * width)

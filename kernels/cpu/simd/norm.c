@@ -3,7 +3,8 @@
  * contiguous in each; so sums are made by channel, over `parts` runs of rows that follow from the
  * shape, and folded into groups afterwards, in f64.
  *
- * Scratch: sums by channel [n][parts][2][c], then COEFS rows of coefficients by channel [n][COEFS][c].
+ * Scratch: sums by channel [n][parts][2][c], then COEFS rows of coefficients by channel
+ * [n][COEFS][c].
  */
 #include "kernels/cpu/simd/exp2.h"
 #include "kernels/cpu/simd/share.h"
@@ -55,8 +56,8 @@ static int64_t parts_of(int64_t rows, int64_t c)
 
 static struct group_norm group_norm_of(const struct node *n)
 {
-	struct group_norm s = { .pictures = n->dim[0], .rows = n->dim[1] * n->dim[2], .c = n->dim[3],
-				.groups = n->at.norm.groups };
+	struct group_norm s = { .pictures = n->dim[0], .rows = n->dim[1] * n->dim[2],
+				.c = n->dim[3], .groups = n->at.norm.groups };
 
 	if (n->at.norm.act != ACT_SILU && n->at.norm.act != ACT_NONE)
 		BUG("'%s' knows silu or nothing, not activation %d", op_info[n->op].name, n->at.norm.act);
@@ -91,8 +92,8 @@ static int64_t run_to(const struct group_norm *s, int64_t w)
 }
 
 /*
- * Sums of x - p and (x - p)^2, where p is the picture's first pixel: taking off a value of about the
- * right size keeps the variance exact when the mean is large.
+ * Sums of x - p and (x - p)^2, where p is the picture's first pixel: taking off a value of about
+ * the right size keeps the variance exact when the mean is large.
  */
 INLINE void sum_rows(const float *x, int64_t c, int rows, const float *pivot, float *sum,
 		     float *square, int kind)
@@ -139,7 +140,8 @@ static double channel_sum(const struct group_norm *s, int64_t n, int which, int6
  * Mean and 1 / deviation of a group from its channels' sums: the spread within channels and that of
  * their means. Coefficients: 0 mean, 1 rstd gamma.
  */
-static void settle_group(const struct group_norm *s, int64_t n, int64_t group, float eps, float *stat)
+static void settle_group(const struct group_norm *s, int64_t n, int64_t group, float eps,
+			 float *stat)
 {
 	const float *pivot = s->x + n * s->rows * s->c;
 	float *coef = s->coefs + n * COEFS * s->c;
@@ -256,7 +258,8 @@ INLINE void sum_run_dx(const struct group_norm *s, int64_t w, const float *dy, i
 	}
 }
 
-INLINE void norm_rows_dx(const struct group_norm *s, int64_t w, const float *dy, float *dx, int kind)
+INLINE void norm_rows_dx(const struct group_norm *s, int64_t w, const float *dy,
+			 float *dx, int kind)
 {
 	const float *mean = s->coefs + w / s->parts * COEFS * s->c, *by = mean + s->c;
 	const float *k1 = by + s->c, *k2 = k1 + s->c;
@@ -266,7 +269,8 @@ INLINE void norm_rows_dx(const struct group_norm *s, int64_t w, const float *dy,
 		for (int64_t i = 0; i < c; i += VF) {
 			vf e = get(s->x + r * c, i, c, kind) - get(mean, i, c, kind),
 				f = get(by, i, c, kind);
-			vf dz = inner(get(dy + r * c, i, c, kind), e, f, get(s->beta, i, c, kind), kind);
+			vf dz = inner(get(dy + r * c, i, c, kind), e, f,
+				      get(s->beta, i, c, kind), kind);
 			vf shift = get(k1, i, c, kind) + get(k2, i, c, kind) * e;
 			put(dx + r * c, i, c, f * dz - shift, kind);
 		}
@@ -308,7 +312,8 @@ static void settle_weights(const struct group_norm *s, int64_t group, const floa
 			if (dbeta)
 				beta += channel_sum(s, n, 0, i);
 			if (dgamma)
-				gamma += stat[(n * s->groups + group) * 2 + 1] * channel_sum(s, n, 1, i);
+				gamma += stat[(n * s->groups + group) * 2 + 1] *
+					channel_sum(s, n, 1, i);
 		}
 		if (dgamma)
 			dgamma[i] = (float)gamma;

@@ -1,10 +1,11 @@
 /*
  * What the kernels that are bound by memory have in common: typed views, and how work is cut.
  *
- * Work is cut into blocks whose size depends on the shape alone. Threads take whole blocks, and sums
- * are made within a block first and over the blocks, in order, after that, so a result is the same
- * for every number of threads. Below PAR_MIN elements read and written once (some 10 to 20
- * microseconds) waking other threads costs more than it gives; ops that do more count theirs double.
+ * Work is cut into blocks whose size depends on the shape alone. Threads take whole blocks, and
+ * sums are made within a block first and over the blocks, in order, after that, so a result is the
+ * same for every number of threads. Below PAR_MIN elements read and written once (some 10 to 20
+ * microseconds) waking other threads costs more than it gives; ops that do more count theirs
+ * double.
  */
 #ifndef CPU_SIMD_SHARE_H
 #define CPU_SIMD_SHARE_H

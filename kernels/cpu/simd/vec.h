@@ -170,7 +170,8 @@ INLINE float vf_sum(vf x)
 {
 	__m128 q;
 #if defined(ISA_avx512)
-	__m256 h = _mm256_add_ps(_mm512_castps512_ps256((__m512)x), _mm512_extractf32x8_ps((__m512)x, 1));
+	__m256 h = _mm256_add_ps(_mm512_castps512_ps256((__m512)x),
+				 _mm512_extractf32x8_ps((__m512)x, 1));
 #else
 	__m256 h = (__m256)x;
 #endif

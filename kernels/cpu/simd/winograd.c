@@ -13,8 +13,12 @@
 
 #define SHARED_MAX (12 << 20)           /* bytes of transformed inputs in a block */
 #define TASK_TILES (8 * MR)             /* multiplied at a time by one thread */
-#define LEAST_TILES 64                  /* below, it is faster for many channels only, and always less exact */
-#define WIDE        (512 * 512)         /* channels in times out that make LEAST_WIDE tiles enough */
+/*
+ * Below LEAST_TILES it is faster only where input times output channels are WIDE, and always less
+ * exact.
+ */
+#define LEAST_TILES 64
+#define WIDE        (512 * 512)
 #define LEAST_WIDE  16
 #define CHUNK       320                 /* input channels whose filters are transformed at a time */
 
@@ -23,7 +27,8 @@ int winograd_pays(const struct winograd *v)
 	int64_t tiles = v->n * blocks_of(v->oh, 4) * blocks_of(v->ow, 4);
 
 	/* tiles that hang over the edge may be a quarter of all at most */
-	return v->c >= 16 && v->k >= 16 && tiles >= (v->c * v->k >= WIDE ? LEAST_WIDE : LEAST_TILES) &&
+	return v->c >= 16 && v->k >= 16 &&
+		tiles >= (v->c * v->k >= WIDE ? LEAST_WIDE : LEAST_TILES) &&
 		tiles * 16 * 3 <= v->n * v->oh * v->ow * 4;
 }
 
