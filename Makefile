@@ -111,7 +111,7 @@ interop: all
 
 # Teach the example base model a subject; ends with the path of a picture.
 demo: all
-	$(Q)$(B)/bin/booth run recipes/demo.booth && echo out/demo.png
+	$(Q)$(B)/bin/booth run recipes/demo.booth
 
 # Make the example base model again, from nothing (an hour on two cores).
 base: all
