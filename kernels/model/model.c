@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/text.h"
+
 void model_begin(struct model *m, struct graph *g)
 {
 	*m = (struct model){ .g = g, .train_lora = 1, .dropout_key = NONE };
@@ -77,19 +79,12 @@ static id row_weight(struct model *m, const char *name, const char *tail, int64_
 
 /* ---- LoRA ---- */
 
-static int ends(const char *s, const char *tail)
-{
-	size_t n = strlen(s), k = strlen(tail);
-
-	return n >= k && !strcmp(s + n - k, tail);
-}
-
 static int is_attention(const char *path)
 {
 	static const char *const tail[] = { ".to_q", ".to_k", ".to_v", ".to_out.0", ".q_proj", ".k_proj", ".v_proj", ".out_proj" };
 
 	for (size_t i = 0; i < sizeof tail / sizeof *tail; i++)
-		if (ends(path, tail[i]))
+		if (ends_with(path, tail[i]))
 			return 1;
 	return 0;
 }

@@ -135,6 +135,20 @@ static void compare(struct world *w, struct bench *b, int i, double tol)
 	free(g);
 }
 
+static void release(struct world *w, struct bench *b)
+{
+	for (int i = 0; i < b->vars; i++)
+		free(b->value[i]);
+	session_release(&w->s);
+	graph_release(&b->g);
+	pool_release(&w->pool);
+	arena_release(&w->arena);
+	if (w->be)
+		w->be->close(w->be);
+	free(w->r);
+	*b = (struct bench){ 0 };
+}
+
 static void finish(struct bench *b, id y, double tol)
 {
 	struct world w = { 0 };
@@ -144,16 +158,7 @@ static void finish(struct bench *b, id y, double tol)
 	for (int i = 0; !test_bad && i < b->vars; i++)
 		if (w.grad[i] != NONE)
 			compare(&w, b, i, tol);
-	for (int i = 0; i < b->vars; i++)
-		free(b->value[i]);
-	session_release(&w.s);
-	graph_release(&b->g);
-	pool_release(&w.pool);
-	arena_release(&w.arena);
-	if (w.be)
-		w.be->close(w.be);
-	free(w.r);
-	*b = (struct bench){ 0 };
+	release(&w, b);
 }
 
 static void t_add(void)
@@ -292,12 +297,7 @@ static void t_embed(void)
 	CHECK_OK(session_put(&w.s, "ids", ids, &e), e);
 	if (!test_bad)
 		compare(&w, &b, 0, 1e-3);
-	free(b.value[0]);
-	session_release(&w.s);
-	pool_release(&w.pool);
-	arena_release(&w.arena);
-	w.be->close(w.be);
-	free(w.r);
+	release(&w, &b);
 }
 
 static void t_dropout(void)
@@ -312,12 +312,7 @@ static void t_dropout(void)
 	CHECK_OK(session_put(&w.s, "key", key, &e), e);
 	if (!test_bad)
 		compare(&w, &b, 0, 1e-3);
-	free(b.value[0]);
-	session_release(&w.s);
-	pool_release(&w.pool);
-	arena_release(&w.arena);
-	w.be->close(w.be);
-	free(w.r);
+	release(&w, &b);
 }
 
 static void t_mse(void)

@@ -2,8 +2,11 @@
  * Inside one instruction set's build: the names of all kernels. A kernel's contract is the comment
  * of its builder in kernels/ir/build.h.
  *
- * gemm.c:    linear, linear_dx, linear_dw       conv.c, winograd.c: conv2d, conv2d_dx, conv2d_dw
- * attention.c  norm.c  elementwise.c  table.c (embed, timestep, dropout)  optimizer.c
+ * linear.c (products: gemm.c)    linear, linear_dx, linear_dw
+ * conv.c, winograd*.c            conv2d, conv2d_dx, conv2d_dw
+ * attention*.c  norm.c  layer_norm.c  elementwise.c  act.c  movement.c  optimizer.c
+ * lookup.c                       embed, timestep, dropout
+ * table.c lists all of them by op.
  */
 #ifndef CPU_SIMD_KERNELS_H
 #define CPU_SIMD_KERNELS_H
