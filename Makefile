@@ -115,7 +115,7 @@ demo: all
 
 # Make the example base model again, from nothing (an hour on two cores).
 base: all
-	$(Q)[ -d build/scenes ] || $(B)/tools/scenes --out build/scenes --count 4000 --seed 1
+	$(Q)[ -d build/scenes ] || $(B)/tools/scenes --out build/scenes --count 6000 --seed 1
 	$(Q)$(B)/bin/booth run recipes/base-tiny.booth
 
 clean:

@@ -43,7 +43,7 @@ static const struct {
 	const char *name;               /* "" = the size that nobody mentions */
 	float from, to;                 /* height of the thing, 1 = the picture's */
 } sizes[] = {
-	{ "small ", .32f, .38f }, { "", .5f, .56f }, { "big ", .7f, .76f },
+	{ "small ", .4f, .46f }, { "", .56f, .62f }, { "big ", .7f, .76f },
 };
 
 static const struct {
