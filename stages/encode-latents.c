@@ -13,6 +13,7 @@
 struct encode_latents {
 	const char *model, *vae, *dtype;
 	struct opt_list weights;
+	int64_t tile;
 };
 
 struct columns {
@@ -123,8 +124,10 @@ static int compute(struct work *w, size_t row, const struct ref *image, struct a
 
 	if (prepare(w, row, image, &im, e) < 0)
 		goto out;
-	if (pipeline_encode(&w->p, &im, &t, e) < 0) {
+	if (pipeline_encode(&w->p, &im, p->tile, &t, e) < 0) {
 		w->broken = !w->p.net_encode.pool.memory;
+		if (!w->broken && p->tile == 0 && (im.w > 512 || im.h > 512))
+			err_prefix(e, "without --tile (--tile 512 takes less memory)");
 		goto out;
 	}
 	if (check_finite(&t, e) < 0)
@@ -145,7 +148,7 @@ out:
 static int item_key(struct work *w, size_t row, const struct ref *image, struct action *a,
 		    struct err *e)
 {
-	static const char *const params[] = { "model", "vae", "weights", "dtype", NULL };
+	static const char *const params[] = { "model", "vae", "weights", "dtype", "tile", NULL };
 
 	if (job_item_action(w->j, a, params, e) < 0)
 		return -1;
@@ -228,12 +231,13 @@ out:
 
 int main(int argc, char **argv)
 {
-	struct encode_latents p = { .dtype = "f32" };
+	struct encode_latents p = { .dtype = "f32", .tile = 0 };
 	const struct opt opts[] = {
 		{ "model", OPT_PATH, &p.model, "", "the model: a diffusers folder or a single file", .required = 1 },
 		{ "vae", OPT_PATH, &p.vae, "", "another autoencoder" },
 		{ "weights", OPT_REFS, &p.weights, "", "trained weights laid over the model's; may be repeated" },
 		{ "dtype", OPT_CHOICE, &p.dtype, "", "of the stored moments", .choices = "f32 f16 bf16" },
+		{ "tile", OPT_INT, &p.tile, "pixels", "encode larger pictures in squares of this side, blended; 0: whole", .max = 4096, .added = 1 },
 		{ 0 }
 	};
 	const struct stage stage = {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void *checked(void *p, size_t n)
 {
@@ -79,6 +80,11 @@ int mem_try(void **out, size_t n, const char *what, struct err *e)
 	if (!*out)
 		return fail(e, "no memory for %s, %zu bytes wanted", what, n);
 	return 0;
+}
+
+size_t mem_machine(void)
+{
+	return (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 int64_t size_product(const int64_t *side, int n)

@@ -26,6 +26,9 @@ void *grow(void *p, size_t n, size_t *cap, size_t size);
 /* `what` names the buffer in the sentence. 64-byte aligned; release with free(). -1: no memory. */
 int mem_try(void **out, size_t n, const char *what, struct err *e);
 
+/* Bytes of memory in this machine. */
+size_t mem_machine(void);
+
 /*
  * The one place where sizes from outside are multiplied. Returns the product of `n` sides,
  * or -1 if one is negative or the product does not fit into int64_t.

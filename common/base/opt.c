@@ -301,10 +301,23 @@ static int put_list(struct buf *out, const struct opt_list *list)
 	return list->n ? 0 : -1;
 }
 
+static int is_zero(const struct opt *row)
+{
+	switch (row->type) {
+	case OPT_FLAG: return *(int *)row->at == 0;
+	case OPT_INT:
+	case OPT_SIZE: return *(int64_t *)row->at == 0;
+	case OPT_FLOAT: return *(double *)row->at == 0;
+	default: return 0;
+	}
+}
+
 int opt_value(const struct opt *row, struct buf *out)
 {
 	const char *s;
 
+	if (row->added && is_zero(row))
+		return -1;
 	switch (row->type) {
 	case OPT_FLAG:
 		buf_addc(out, *(int *)row->at ? '1' : '0');

@@ -55,6 +55,9 @@ struct opt {
 	int quiet;              /* cannot change the result, stays out
 				 * of the key: threads, device, memory */
 	int required;
+	int added;              /* an option of numbers or a flag that came after the stage's first
+				 * release; 0 means what was done before it existed, and then stays
+				 * out of the key: results from that time are still known */
 };
 
 /*

@@ -53,17 +53,21 @@ static int plan_shape(struct network *net, struct network_shape *s, struct err *
 	return ret;
 }
 
-/*
- * Weights once; an arena that is large enough for the
- * largest shape, to which all shapes are bound again.
- */
-static int place(struct network *net, struct err *e)
+static int place_weights(struct network *net, struct err *e)
+{
+	if (net->pool.memory)
+		return 0;
+	if (pool_place(&net->pool, net->b, e) == 0 && pool_fetch(&net->pool, &net->source, e) == 0)
+		return 0;
+	pool_release(&net->pool);
+	return -1;
+}
+
+/* An arena that is large enough for the largest shape, to which all shapes are bound again. */
+static int place_shapes(struct network *net, struct err *e)
 {
 	size_t want = 0;
 
-	if (!net->pool.memory &&
-	    (pool_place(&net->pool, net->b, e) < 0 || pool_fetch(&net->pool, &net->source, e) < 0))
-		return -1;
 	for (size_t i = 0; i < net->n; i++)
 		if (net->shape[i].session.plan.arena > want)
 			want = net->shape[i].session.plan.arena;
@@ -78,13 +82,12 @@ static int place(struct network *net, struct err *e)
 	return 0;
 }
 
-/* As after network_begin: what could not be placed must not be found by the next call. */
-static void forget_all(struct network *net)
+/* What could not be placed must not be found by the next call; weights that were fetched stay. */
+static void forget_shapes(struct network *net)
 {
 	for (size_t i = 0; i < net->n; i++)
 		session_release(&net->shape[i].session);
 	net->n = 0;
-	pool_release(&net->pool);
 	arena_release(&net->arena);
 }
 
@@ -105,8 +108,8 @@ struct network_shape *network_shape(struct network *net, const int64_t side[SHAP
 		return NULL;
 	}
 	net->n++;
-	if (place(net, e) < 0) {
-		forget_all(net);
+	if (place_weights(net, e) < 0 || place_shapes(net, e) < 0) {
+		forget_shapes(net);
 		return NULL;
 	}
 	return s;
@@ -114,7 +117,8 @@ struct network_shape *network_shape(struct network *net, const int64_t side[SHAP
 
 void network_release(struct network *net)
 {
-	forget_all(net);
+	forget_shapes(net);
+	pool_release(&net->pool);
 	free(net->shape);
 	*net = (struct network){ 0 };
 }

@@ -27,20 +27,6 @@ static id build_text(struct model *m, const void *config, const int64_t s[SHAPE_
 			    (int)s[1], NULL);
 }
 
-static id build_encode(struct model *m, const void *config, const int64_t s[SHAPE_SIDES])
-{
-	const struct vae_config *c = config;
-
-	return vae_encode(m, c, g_input(m->g, "image", DT_F32, s[0], s[1], s[2], c->in_channels));
-}
-
-static id build_decode(struct model *m, const void *config, const int64_t s[SHAPE_SIDES])
-{
-	const struct vae_config *c = config;
-
-	return vae_decode(m, c, g_input(m->g, "z", DT_F32, s[0], s[1], s[2], c->latent));
-}
-
 /* ---- opening ---- */
 
 static int read_configs(struct pipeline *p, struct err *e)
@@ -127,9 +113,8 @@ int pipeline_need_tokenizer(struct pipeline *p, struct err *e)
 	return tokenizer_open(&p->tokenizer, p->tokenizer_path, e);
 }
 
-/* The network, begun when it is first needed. */
-static struct network *begin(struct pipeline *p, struct network *net, enum part part,
-			     network_build *build, const void *config, struct err *e)
+struct network *pipeline_network(struct pipeline *p, struct network *net, enum part part,
+				 network_build *build, const void *config, struct err *e)
 {
 	if (!p->model.part[part].config) {
 		fail(e, "'%s' has no %s%s", p->model.path, part_name(part), part == PART_VAE ? ": give --vae PATH" : "");
@@ -162,7 +147,7 @@ static void join_chunks(float *out, const float *hidden, int64_t chunks, int64_t
 static int run_text(struct pipeline *p, const int32_t *ids, int64_t rows, int64_t skip,
 		    int64_t length, float *out, struct err *e)
 {
-	struct network *net = begin(p, &p->net_text, PART_TEXT, build_text, &p->text, e);
+	struct network *net = pipeline_network(p, &p->net_text, PART_TEXT, build_text, &p->text, e);
 	struct network_shape *s;
 	float *hidden;
 	int ret = -1;
@@ -170,7 +155,7 @@ static int run_text(struct pipeline *p, const int32_t *ids, int64_t rows, int64_
 	/* Fewer layers would leave the pool without the last ones' weights: another network. */
 	if (net && p->text_skip != skip && p->text_skip >= 0) {
 		network_release(net);
-		net = begin(p, &p->net_text, PART_TEXT, build_text, &p->text, e);
+		net = pipeline_network(p, &p->net_text, PART_TEXT, build_text, &p->text, e);
 	}
 	p->text_skip = skip;
 	s = net ? network_shape(net, (int64_t[SHAPE_SIDES]){ rows, skip, 0, length }, e) : NULL;
@@ -220,118 +205,4 @@ int pipeline_text(struct pipeline *p, const char *caption, int64_t clip_skip, in
 	if (cut)
 		*cut = lost;
 	return run_text(p, ids, chunks, clip_skip - 1, 77, out, e);
-}
-
-/* ---- pictures ---- */
-
-static void image_to_floats(float *out, const struct image *im)
-{
-	int64_t n = (int64_t)im->w * im->h * 3;
-
-	for (int64_t i = 0; i < n; i++)
-		out[i] = (float)im->at[i] / 255.0f * 2.0f - 1.0f;
-}
-
-static int check_picture(const struct pipeline *p, const struct image *im, struct err *e)
-{
-	int f = vae_factor(&p->vae);
-
-	if (im->channels != 3)
-		return fail(e, "a picture of %d channels, not 3", im->channels);
-	if (im->w < f || im->h < f || im->w % f || im->h % f)
-		return fail(e, "a picture of %dx%d pixels; sides must be multiples of %d", im->w, im->h, f);
-	return 0;
-}
-
-static void finish_moments(float *out, const float *nhwc, int64_t latent, int64_t h, int64_t w)
-{
-	int64_t half = latent * h * w;
-
-	to_nchw(out, nhwc, 1, 2 * latent, h, w);
-	/* logvar; NaN stays NaN and is found below */
-	for (int64_t i = half; i < 2 * half; i++)
-		out[i] = out[i] < -30 ? -30 : out[i] > 20 ? 20 : out[i];
-}
-
-int pipeline_encode(struct pipeline *p, const struct image *im, struct tensor *moments,
-		    struct err *e)
-{
-	struct network *net = begin(p, &p->net_encode, PART_VAE, build_encode, &p->vae, e);
-	int64_t h, w, c = 2 * p->vae.latent;
-	struct network_shape *s;
-	float *in = NULL, *nhwc = NULL;
-	void *values;
-	int ret = -1;
-
-	if (!net || check_picture(p, im, e) < 0)
-		return -1;
-	h = im->h / vae_factor(&p->vae);
-	w = im->w / vae_factor(&p->vae);
-	s = network_shape(net, (int64_t[SHAPE_SIDES]){ 1, im->h, im->w, 0 }, e);
-	if (!s || tensor_new(moments, DT_F32, 3, (int64_t[]){ c, h, w }, &values, e) < 0)
-		return -1;
-	in = xmalloc((size_t)im->w * (size_t)im->h * 3 * sizeof *in);
-	nhwc = xmalloc((size_t)(c * h * w) * sizeof *nhwc);
-	image_to_floats(in, im);
-	if (session_put(&s->session, "image", in, e) < 0 || session_run(&s->session, e) < 0 ||
-	    session_get(&s->session, s->out, nhwc, e) < 0)
-		goto out;
-	finish_moments(values, nhwc, p->vae.latent, h, w);
-	ret = 0;
-out:
-	free(in);
-	free(nhwc);
-	return ret;
-}
-
-static uint8_t level(float v)
-{
-	v = v / 2 + .5f;
-	v = v < 0 ? 0 : v > 1 ? 1 : v;
-	return (uint8_t)(v * 255 + .5f);
-}
-
-int pipeline_decode_values(struct pipeline *p, const float *latent, int64_t h, int64_t w,
-			   float *out, struct err *e)
-{
-	struct network *net = begin(p, &p->net_decode, PART_VAE, build_decode, &p->vae, e);
-	struct network_shape *s = net ?
-		network_shape(net, (int64_t[SHAPE_SIDES]){ 1, h, w, 0 }, e) : NULL;
-	int64_t n = p->vae.latent * h * w;
-	int ret = -1;
-	float *z;
-
-	if (!s)
-		return -1;
-	z = xmalloc((size_t)n * sizeof *z);
-	to_nhwc(z, latent, 1, p->vae.latent, h, w);
-	for (int64_t i = 0; i < n; i++)
-		z[i] = z[i] / p->vae.scaling + p->vae.shift;
-	if (session_put(&s->session, "z", z, e) == 0 && session_run(&s->session, e) == 0)
-		ret = session_get(&s->session, s->out, out, e);
-	free(z);
-	return ret;
-}
-
-int pipeline_decode(struct pipeline *p, const float *latent, int64_t h, int64_t w, struct image *im,
-		    struct err *e)
-{
-	int64_t f = vae_factor(&p->vae), pixels = h * f * w * f * 3;
-	float *out = xmalloc((size_t)pixels * sizeof *out);
-	int ret = -1;
-
-	if (image_new(im, (int)(w * f), (int)(h * f), 3, e) < 0 ||
-	    pipeline_decode_values(p, latent, h, w, out, e) < 0)
-		goto out;
-	for (int64_t i = 0; i < pixels; i++)
-		if (!isfinite(out[i])) {
-			fail(e, "the picture is not finite (value %lld is %g)", (long long)i, (double)out[i]);
-			goto out;
-		}
-	for (int64_t i = 0; i < pixels; i++)
-		im->at[i] = level(out[i]);
-	ret = 0;
-out:
-	free(out);
-	return ret;
 }

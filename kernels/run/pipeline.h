@@ -70,11 +70,16 @@ int pipeline_text(struct pipeline *p, const char *caption, int64_t clip_skip, in
 /* ---- pictures ---- */
 
 /*
- * moments [2 latent][h][w] (mean, clamped logvar), an owned
- * f32 tensor. Sides must be multiples of vae_factor.
+ * moments [2 latent][h][w] (mean, clamped logvar), an owned f32 tensor. Sides must be multiples of
+ * vae_factor.
+ *
+ * tile > 0: a picture with a side longer than that is encoded in squares of `tile` pixels (a
+ * multiple of 4 vae_factor) that overlap by a quarter, whose moments are blended linearly where
+ * they overlap, as AutoencoderKL.tiled_encode of diffusers does. Memory is then a tile's; the
+ * moments differ a little, since normalisation and attention see a tile only.
  */
-int pipeline_encode(struct pipeline *p, const struct image *im, struct tensor *moments,
-		    struct err *e);
+int pipeline_encode(struct pipeline *p, const struct image *im, int64_t tile,
+		    struct tensor *moments, struct err *e);
 
 /* latent [latent][h][w] as the UNet has it (times the scaling factor) -> RGB. */
 int pipeline_decode(struct pipeline *p, const float *latent, int64_t h, int64_t w, struct image *im,
@@ -115,6 +120,10 @@ int pipeline_sample(struct pipeline *p, const struct sample_options *o, int64_t 
 int pipeline_sample_from(struct pipeline *p, const struct sample_options *o, int64_t count,
 			 float *latent, const struct sampler_noise *noise, sample_tick *each,
 			 void *who, struct err *e);
+
+/* The network `net` of p, begun when it is first needed (inside). */
+struct network *pipeline_network(struct pipeline *p, struct network *net, enum part part,
+				 network_build *build, const void *config, struct err *e);
 
 /* The UNet's graph: pictures, latent rows, columns, tokens (inside). */
 id pipeline_unet_graph(struct model *m, const void *config, const int64_t s[SHAPE_SIDES]);

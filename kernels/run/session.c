@@ -10,6 +10,8 @@ int arena_place(struct arena *a, struct backend *b, size_t bytes, struct err *e)
 {
 	void *memory;
 
+	if (bytes > mem_machine())
+		return fail(e, "activations: %zu MB are needed and the machine has %zu MB", bytes >> 20, mem_machine() >> 20);
 	if (b->alloc(b, bytes, &memory, e) < 0)
 		return err_prefix(e, "activations");
 	*a = (struct arena){ .b = b, .memory = memory, .bytes = bytes };

@@ -1,8 +1,8 @@
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/base/buf.h"
+#include "common/base/mem.h"
 #include "common/base/text.h"
 #include "kernels/run/trainer_graph.h"
 #include "stages/train/train.h"
@@ -127,7 +127,7 @@ static int suggest(const struct run *r, size_t have, struct buf *b, struct err *
 int plan_fits(const struct run *r, struct err *e)
 {
 	size_t need = trainer_pool_bytes(&r->t) + r->t.arena_bytes;
-	size_t have = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+	size_t have = mem_machine();
 	struct buf other = { 0 };
 	char a[40], b[40], c[40];
 

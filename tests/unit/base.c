@@ -201,6 +201,28 @@ static void values_are_canonical(void)
 	buf_release(&b);
 }
 
+/* An option that came later leaves the keys of before alone while it is 0. */
+static void an_added_option_enters_when_used(void)
+{
+	int64_t tile = 0;
+	double rate = 0;
+	const struct opt rows[] = {
+		{ "tile", OPT_INT, &tile, "", "tile", .added = 1 },
+		{ "rate", OPT_FLOAT, &rate, "", "rate", .added = 1 }, { 0 }
+	};
+	struct buf b = { 0 };
+
+	CHECK_INT(opt_value(&rows[0], &b), -1);
+	CHECK_INT(opt_value(&rows[1], &b), -1);
+	CHECK_INT((int)b.len, 0);
+	tile = 512;
+	rate = .5;
+	CHECK_INT(opt_value(&rows[0], &b), 0);
+	CHECK_INT(opt_value(&rows[1], &b), 0);
+	CHECK_STR(buf_str(&b), "5120.5");
+	buf_release(&b);
+}
+
 static void help_tells_defaults_and_limits(void)
 {
 	struct values v = { .step = 64, .memory = 8LL << 30, .flip = 1 };
@@ -320,6 +342,7 @@ int main(void)
 	TEST(options_are_parsed);
 	TEST(wrong_options_are_told);
 	TEST(values_are_canonical);
+	TEST(an_added_option_enters_when_used);
 	TEST(help_tells_defaults_and_limits);
 	TEST(files_are_replaced_in_one_step);
 	TEST(a_full_disk_leaves_the_old_file);

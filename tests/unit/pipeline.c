@@ -79,8 +79,75 @@ static void lora_file(void)
 	weights_release(&all);
 }
 
+/* ---- tiles ---- */
+
+static void paint(struct image *im, int w, int h)
+{
+	struct err e;
+
+	CHECK_OK(image_new(im, w, h, 3, &e), e);
+	for (int i = 0; i < w * h * 3; i++)
+		im->at[i] = (uint8_t)((i / 3 % w * 5 + i / 3 / w * 3 + i % 3 * 40) % 251);
+}
+
+static void encode(struct pipeline *p, const struct image *from, int x, int y, int w, int h,
+		   int64_t tile, struct tensor *t)
+{
+	struct image im = { 0 };
+	struct err e;
+
+	CHECK_OK(image_new(&im, from->w, from->h, 3, &e), e);
+	memcpy(im.at, from->at, (size_t)from->w * (size_t)from->h * 3);
+	CHECK_OK(image_crop(&im, x, y, w, h, &e), e);
+	CHECK_OK(pipeline_encode(p, &im, tile, t, &e), e);
+	image_release(&im);
+}
+
+/* value of channel 0 at (x, y) of moments that are w wide */
+static float at(const struct tensor *t, int w, int x, int y)
+{
+	return ((const float *)t->at)[y * w + x];
+}
+
+/*
+ * 96 x 80 pixels in tiles of 64: 24 x 20 latent pixels, tiles of 16 at 0 and 12, blends of 4 in
+ * x and in y. Each case is worked out from the tiles' own moments; the tile above has been blended
+ * with its left neighbour before the one below blends with it.
+ */
+static void tiles_are_blended(void)
+{
+	struct pipeline p = { 0 };
+	struct image im = { 0 };
+	struct tensor all = { 0 }, a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };
+	struct err e;
+	float left, right;
+
+	CHECK_OK(pipeline_open(&p, &(struct pipeline_options){ .model = "examples/base", .threads = 1 }, &e), e);
+	paint(&im, 96, 80);
+	encode(&p, &im, 0, 0, 96, 80, 64, &all);
+	encode(&p, &im, 0, 0, 64, 64, 0, &a);
+	encode(&p, &im, 48, 0, 48, 64, 64, &b);
+	encode(&p, &im, 0, 48, 64, 32, 64, &c);
+	encode(&p, &im, 48, 48, 48, 32, 64, &d);
+	CHECK_NEAR(at(&all, 24, 3, 5), at(&a, 16, 3, 5), 0);
+	CHECK_NEAR(at(&all, 24, 12, 5), at(&a, 16, 12, 5), 0);
+	CHECK_NEAR(at(&all, 24, 14, 5), (at(&a, 16, 14, 5) + at(&b, 12, 2, 5)) / 2, 1e-5);
+	CHECK_NEAR(at(&all, 24, 20, 5), at(&b, 12, 8, 5), 0);
+	CHECK_NEAR(at(&all, 24, 2, 13), at(&a, 16, 2, 13) * .75 + at(&c, 16, 2, 1) * .25, 1e-5);
+	left = at(&a, 16, 13, 15) * .25f + at(&c, 16, 13, 3) * .75f;
+	right = (at(&a, 16, 13, 15) * .75f + at(&b, 12, 1, 15) * .25f) * .25f + at(&d, 12, 1, 3) * .75f;
+	CHECK_NEAR(at(&all, 24, 13, 15), left * .75 + right * .25, 1e-5);
+	CHECK_NEAR(at(&all, 24, 23, 19), at(&d, 12, 11, 7), 0);
+	CHECK_INT(pipeline_encode(&p, &im, 24, &all, &e), -1);
+	CHECK_STR(e.text, "tiles of 24 pixels; a multiple of 16 is wanted");
+	tensor_release(&all), tensor_release(&a), tensor_release(&b), tensor_release(&c), tensor_release(&d);
+	image_release(&im);
+	pipeline_close(&p);
+}
+
 int main(void)
 {
+	TEST(tiles_are_blended);
 	TEST(suffixes);
 	TEST(parameters);
 	TEST(lora_file);
