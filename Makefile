@@ -39,7 +39,7 @@ UNITS = $(UNIT_SRC:tests/unit/%.c=$(B)/test/%)
 GOLDEN_BIN = $(if $(GOLDEN_SRC),$(B)/test/golden)
 TOOLS = $(foreach t,$(TOOL_SRC),$(B)/tools/$(basename $(notdir $(t))))
 
-.PHONY: all test unit check clean help golden bench interop demo base
+.PHONY: all test unit check clean help golden bench interop demo base photos
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
@@ -109,6 +109,10 @@ bench: all
 interop: all
 	$(Q)B=$(B) sh tests/interop/run "$(INTEROP)"
 
+# The recipes on every subject of ../shared/photos, with the example base model: held-out losses and sheets.
+photos: all
+	$(Q)BIN=$(B)/bin ALL=1 sh tests/shell/photos.sh
+
 # Teach the example base model a subject; ends with the path of a picture.
 demo: all
 	$(Q)$(B)/bin/booth run recipes/demo.booth
@@ -128,6 +132,8 @@ help:
 	@echo "make golden     recorded numbers (GOLDEN=FOLDER)"
 	@echo "make check      floors, format, duplicates, companions of ops"
 	@echo "make bench      speed and memory, against PyTorch where it is (BENCH=PART, ROUNDS=3)"
+	@echo "make photos     every subject of ../shared/photos learned (minutes)"
+	@echo "make photos     the recipes on every subject of ../shared/photos (minutes)"
 	@echo "make interop    files read and written by diffusers and peft (makes .venv)"
 	@echo "make clean      remove build/"
 
