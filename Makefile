@@ -132,7 +132,6 @@ help:
 	@echo "make golden     recorded numbers (GOLDEN=FOLDER)"
 	@echo "make check      floors, format, duplicates, companions of ops"
 	@echo "make bench      speed and memory, against PyTorch where it is (BENCH=PART, ROUNDS=3)"
-	@echo "make photos     every subject of ../shared/photos learned (minutes)"
 	@echo "make photos     the recipes on every subject of ../shared/photos (minutes)"
 	@echo "make interop    files read and written by diffusers and peft (makes .venv)"
 	@echo "make clean      remove build/"

@@ -4,11 +4,11 @@
  * so one replaced picture of 10,000 is one encoding.
  */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "common/flow/stage.h"
 #include "kernels/run/pipeline.h"
+#include "stages/shared/picture.h"
 
 struct encode_latents {
 	const char *model, *vae, *dtype;
@@ -44,39 +44,6 @@ static int find_columns(struct columns *c, struct table *t, struct err *e)
 	c->flip = table_column(t, "flip");
 	c->moments = table_add_column(t, "moments");
 	return 0;
-}
-
-static int two_numbers(const char *text, char between, int *a, int *b, const char *what,
-		       struct err *e)
-{
-	char tail;
-	char format[] = "%d?%d%c";
-
-	format[2] = between;
-	if (sscanf(text, format, a, b, &tail) != 2)
-		return fail(e, "%s is '%s', not two numbers with '%c' between them", what, text, between);
-	return 0;
-}
-
-static int prepare(struct work *w, size_t row, const struct ref *image, struct image *im,
-		   struct err *e)
-{
-	const struct columns *c = &w->c;
-	struct image_info info;
-	struct blob b = { 0 };
-	int rw, rh, x, y, bw, bh, ret = -1;
-
-	if (two_numbers(table_get(w->out, row, c->resized), 'x', &rw, &rh, "resized", e) < 0 ||
-	    two_numbers(table_get(w->out, row, c->crop), ',', &x, &y, "crop", e) < 0 ||
-	    two_numbers(table_get(w->out, row, c->bucket), 'x', &bw, &bh, "bucket", e) < 0)
-		return -1;
-	if (store_need(w->j->stores, image, KIND_IMAGE, &b, e) < 0)
-		return -1;
-	if (image_decode(im, &info, b.at, b.len, e) == 0 && image_flatten(im, e) == 0)
-		ret = image_fit(im, rw, rh, x, y, bw, bh,
-				!strcmp(table_get(w->out, row, c->flip), "1"), e);
-	blob_release(&b);
-	return ret;
 }
 
 static int check_finite(const struct tensor *t, struct err *e)
@@ -122,7 +89,7 @@ static int compute(struct work *w, size_t row, const struct ref *image, struct a
 	struct tensor t = { 0 };
 	int ret = -1;
 
-	if (prepare(w, row, image, &im, e) < 0)
+	if (picture_of_row(w->j->stores, w->out, row, image, &im, e) < 0)
 		goto out;
 	if (pipeline_encode(&w->p, &im, p->tile, &t, e) < 0) {
 		w->broken = !w->p.net_encode.pool.memory;

@@ -5,6 +5,7 @@
 
 #include "common/base/mem.h"
 #include "common/base/rng.h"
+#include "stages/shared/picture.h"
 #include "stages/train/train.h"
 
 #define IN_MEMORY ((int64_t)2 << 30)    /* bytes of items' values that are kept between steps */
@@ -166,42 +167,21 @@ static float *read_moments(struct run *r, const struct item *it, struct err *e)
 	return v;
 }
 
-static int geometry(const struct table *t, const struct item *it, int v[6], struct err *e)
-{
-	static const char *const name[] = { "resized", "crop", "bucket" };
-	static const char *const form[] = { "%dx%d", "%d,%d", "%dx%d" };
-
-	for (int i = 0; i < 3; i++) {
-		const char *text = table_get(t, it->row, table_column(t, name[i]));
-
-		if (sscanf(text, form[i], &v[2 * i], &v[2 * i + 1]) != 2)
-			return fail(e, "'%s': %s is '%s'", it->name, name[i], text);
-	}
-	return 0;
-}
-
 static float *read_pixels(struct run *r, const struct item *it, struct err *e)
 {
-	const struct table *t = &r->j->in;
-	int g[6], flip = !strcmp(table_get(t, it->row, table_column(t, "flip")), "1");
 	struct image im = { 0 };
-	struct image_info info;
-	struct blob b = { 0 };
 	float *v = NULL;
 
-	if (geometry(t, it, g, e) < 0 ||
-	    store_need(r->j->stores, &it->moments, KIND_IMAGE, &b, e) < 0)
-		return NULL;
-	if (image_decode(&im, &info, b.at, b.len, e) == 0 && image_flatten(&im, e) == 0 &&
-	    image_fit(&im, g[0], g[1], g[2], g[3], g[4], g[5], flip, e) == 0) {
+	if (picture_of_row(r->j->stores, &r->j->in, it->row, &it->moments, &im, e) == 0) {
 		size_t n = (size_t)im.w * (size_t)im.h * 3;
 
 		v = xmalloc(n * sizeof *v);
 		for (size_t i = 0; i < n; i++)
 			v[i] = (float)im.at[i] / 255.0f * 2.0f - 1.0f;
+	} else {
+		err_prefix(e, "'%s'", it->name);
 	}
 	image_release(&im);
-	blob_release(&b);
 	return v;
 }
 
