@@ -113,7 +113,7 @@ static int make_table(struct run *r, struct table *t, int moments, struct err *e
 	return add_log(r, t, e);
 }
 
-static int record(struct run *r, const char *level, int moments, struct err *e)
+static int record(struct run *r, const char *level, int moments, struct ref *out, struct err *e)
 {
 	struct action a = { 0 };
 	struct result res = { 0 };
@@ -124,6 +124,7 @@ static int record(struct run *r, const char *level, int moments, struct err *e)
 	    store_put_table(r->j->stores, "train", &t, &res.out, e) < 0)
 		goto out;
 	res.seconds = clock_now() - r->started;
+	*out = res.out;
 	ret = store_record(r->j->stores, &a, &res, e);
 out:
 	table_release(&t);
@@ -134,9 +135,15 @@ out:
 
 int state_keep(struct run *r, struct err *e)
 {
+	char text[STAGE_NAME + 1 + OID_HEX];
+	struct ref kept;
+
 	if (!r->o->keep_every || r->step % r->o->keep_every)
 		return 0;
-	return record(r, "weights", 0, e);
+	if (record(r, "weights", 0, &kept, e) < 0)
+		return -1;
+	talk("weights of step %lld: %s", (long long)r->step, ref_text(&kept, text));
+	return 0;
 }
 
 /* Forget a state that is no longer one of the last two: its action; what only it named is gc's. */
@@ -167,10 +174,11 @@ static int save_is_due(const struct run *r)
 int state_save(struct run *r, struct err *e)
 {
 	int64_t old = r->states[0];
+	struct ref saved;
 
 	if (!save_is_due(r))
 		return 0;
-	if (record(r, "state", 1, e) < 0)
+	if (record(r, "state", 1, &saved, e) < 0)
 		return err_prefix(e, "state %lld", (long long)r->step);
 	r->saved_at = clock_now();
 	r->states[0] = r->states[1];
