@@ -26,21 +26,37 @@ const char *kind_name(enum kind kind)
 
 /* ---- stores ---- */
 
+struct stores *stores_new(const char *root, size_t len)
+{
+	struct stores *s = xcalloc(1, sizeof *s);
+
+	s->root = xstrndup(root, len);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->taking, NULL);
+	return s;
+}
+
 int stores_open(struct stores **out, const char *root, struct err *e)
 {
-	struct stores *s;
 	const char *env = getenv("BOOTH_STORE");
+	struct stores *s;
+	size_t len;
+	int ret = 0;
 
 	*out = NULL;
 	if (!root)
-		root = env && *env ? env : ".booth";
-	if (is_file(root))
-		return fail(e, "'%s' is a file, a folder is wanted for the store", root);
-	s = xcalloc(1, sizeof *s);
-	s->root = xstrdup(root);
-	pthread_mutex_init(&s->lock, NULL);
-	*out = s;
-	return 0;
+		root = env ? env : "";
+	len = strcspn(root, ":");
+	s = len ? stores_new(root, len) : stores_new(STORE_USUAL, strlen(STORE_USUAL));
+	if (is_file(s->root))
+		ret = fail(e, "'%s' is a file, a folder is wanted for the store", s->root);
+	else if (root[len])
+		ret = second_open_list(s, root + len + 1, e);
+	if (ret == 0)
+		*out = s;
+	else
+		stores_close(s);
+	return ret;
 }
 
 static void shelf_free(struct shelf *f)
@@ -65,7 +81,9 @@ void stores_close(struct stores *s)
 	(void)stores_flush(s, &ignored);
 	for (size_t i = 0; i < s->shelves; i++)
 		shelf_free(s->shelf[i]);
+	second_close(s);
 	pthread_mutex_destroy(&s->lock);
+	pthread_mutex_destroy(&s->taking);
 	free(s->shelf);
 	free(s->stamp);
 	free(s->root);
@@ -262,6 +280,12 @@ static int write_later(struct stores *s, struct shelf *f, const struct oid *id, 
 	return ret;
 }
 
+int shelf_put(struct stores *s, struct shelf *f, const struct oid *id, struct packed *p,
+	      struct err *e)
+{
+	return packed_size(p) < LARGE ? write_later(s, f, id, p, e) : write_now(f, id, p, e);
+}
+
 /* An object in two pieces (a tensor's head and its values), so that big values are not copied. */
 static int put_pieces(struct stores *s, const char *stage, enum kind kind, const void *a,
 		      size_t a_len, const void *b, size_t b_len, struct ref *out, struct err *e)
@@ -282,8 +306,7 @@ static int put_pieces(struct stores *s, const char *stage, enum kind kind, const
 		if (ret == 0 && shelf_find(s, stage, 1, &f, e) < 0)
 			ret = -1;
 		else if (ret == 0)
-			ret = packed_size(&p) < LARGE ? write_later(s, f, &r.id, &p, e) :
-				write_now(f, &r.id, &p, e);
+			ret = shelf_put(s, f, &r.id, &p, e);
 		packed_release(&p);
 	}
 	if (ret < 0)
@@ -326,6 +349,8 @@ int store_put_table(struct stores *s, const char *stage, const struct table *t, 
 	struct buf b = { 0 };
 	int ret = table_check(t, e);
 
+	if (ret == 0)
+		ret = second_take_named(s, t, e);
 	if (ret == 0) {
 		table_text(&b, t);
 		ret = store_put(s, stage, KIND_TABLE, b.at, b.len, out, e);

@@ -34,10 +34,44 @@ struct ref {                    /* a result: STAGE/32HEX */
 
 struct stores;                  /* all environments below one root */
 
-/* The root is $BOOTH_STORE or ".booth"; made when something is first written. */
+/*
+ * `root` (NULL: $BOOTH_STORE; empty: .booth) is a folder, made when something is first written.
+ *
+ * Behind it, each after a ':', other stores can be named, as folders in PATH: .booth:/data/shared.
+ * They are never written to and must be there (a folder without a store, as that of a disk that is
+ * not mounted, is an error). The first store is looked at first, in everything.
+ *   - Objects that the first does not have are read where they are (store_get, store_pin,
+ *     ref_parse).
+ *   - A result that is known there only (store_find) is copied, with all that it names and, of a
+ *     stage or step, the actions that made it and its items, before anything relies on it; so is
+ *     what a new table or action names (store_put_table, store_record). So whatever the first
+ *     store's own tables and actions name lies in the first: gc and check of it need no other, gc
+ *     of another one or its end takes nothing away from it, and what was used once is there for
+ *     good. The price is the room for what is used.
+ *   - store_has, stores_list, store_actions, store_objects and the deleting calls mean the first
+ *     alone; so do the runner's records of its runs, which say what was done here.
+ */
 int stores_open(struct stores **out, const char *root, struct err *e);
 void stores_close(struct stores *s);            /* NULL is fine; BUG if something is pinned */
-const char *stores_root(const struct stores *s);
+const char *stores_root(const struct stores *s);        /* of the first */
+struct stores *stores_second(const struct stores *s);   /* the next one, or NULL; not to be closed */
+/* A store that belongs to others, for reading only; -1 if there is none in that folder. */
+int stores_open_look(struct stores **out, const char *root, struct err *e);
+void stores_first_only(struct stores *s);       /* forget the others */
+void stores_only_look(struct stores *s);        /* from now on nothing is copied */
+int stores_there(const char *root);             /* does the folder hold a store? */
+/*
+ * gc of a store that is only read waits until the descriptor is closed. -1: there is no lock file
+ * that can be opened, which is no failure: nobody ever ran gc there.
+ */
+int stores_hold(const struct stores *s);
+
+struct taken {                  /* so much was copied from the others */
+	size_t objects, actions;
+	int64_t bytes;
+};
+struct taken stores_taken(struct stores *s);
+
 /* Names of the environments that exist, sorted. */
 struct names;
 int stores_list(struct stores *s, struct names *out, struct err *e);

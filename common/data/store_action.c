@@ -133,6 +133,11 @@ static int decode(struct result *r, struct buf *text, int64_t *ns, const void *a
 	return 0;
 }
 
+int record_read(struct result *r, struct buf *text, const void *at, size_t len, struct err *e)
+{
+	return decode(r, text, NULL, at, len, e);
+}
+
 /* ---- find ---- */
 
 static int decode_found(void *data, const void *at, size_t len, struct err *e)
@@ -154,7 +159,7 @@ static int find_waiting(struct stores *s, struct shelf *f, const struct oid *key
 	return found;
 }
 
-int store_find(struct stores *s, const struct action *a, struct result *out, struct err *e)
+int find_own(struct stores *s, const struct action *a, struct result *out, struct err *e)
 {
 	struct result r = { 0 };
 	struct shelf *f;
@@ -177,6 +182,13 @@ int store_find(struct stores *s, const struct action *a, struct result *out, str
 	}
 	result_release(&r);
 	return found;
+}
+
+int store_find(struct stores *s, const struct action *a, struct result *out, struct err *e)
+{
+	int found = find_own(s, a, out, e);
+
+	return found ? found : second_find(s, a, out, e);
 }
 
 /* ---- record ---- */
@@ -205,7 +217,7 @@ static int record(struct stores *s, const struct action *a, struct result *r, in
 	if (gethostname(r->host, sizeof r->host) < 0)
 		r->host[0] = 0;
 	r->host[sizeof r->host - 1] = 0;
-	if (shelf_find(s, a->stage, 1, &f, e) < 0)
+	if (second_take(s, &r->out, e) < 0 || shelf_find(s, a->stage, 1, &f, e) < 0)
 		return -1;
 	action_key(a, &w.key);
 	encode(&w.record, a, r, ns);

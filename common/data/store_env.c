@@ -104,16 +104,27 @@ static int try_open(struct env *env, size_t map, unsigned flags)
 	return rc;
 }
 
+/* Without a lock file that can be written LMDB would make one, or fail. */
+static unsigned look_flags(const char *folder)
+{
+	char *lock = path_join(folder, "lock.mdb");
+	unsigned flags = access(lock, W_OK) == 0 ? MDB_RDONLY : MDB_RDONLY | MDB_NOLOCK;
+
+	free(lock);
+	return flags;
+}
+
 /*
  * With less address space where it is limited, and for reading only where writing is not allowed.
  */
 static int open_somehow(struct env *env, size_t map, struct err *e)
 {
-	int rc = try_open(env, map, 0);
+	unsigned flags = env->read_only ? look_flags(env->folder) : 0;
+	int rc = try_open(env, map, flags);
 
 	while (rc == ENOMEM && map > MAP_LEAST) {
 		map /= 2;
-		rc = try_open(env, map, 0);
+		rc = try_open(env, map, flags);
 	}
 	if (rc == EACCES || rc == EROFS || rc == EPERM) {
 		env->read_only = 1;
@@ -225,7 +236,7 @@ static size_t first_map(const char *data, size_t map)
 	return (size + MAP_LEAST - 1) / MAP_LEAST * MAP_LEAST;
 }
 
-int env_open(struct env **out, const char *folder, int format, int create, size_t map,
+int env_open(struct env **out, const char *folder, int format, enum env_mode mode, size_t map,
 	     struct err *e)
 {
 	char *data = path_join(folder, "data.mdb");
@@ -233,17 +244,19 @@ int env_open(struct env **out, const char *folder, int format, int create, size_
 	int found = -1, dead;
 
 	*out = NULL;
-	if (!create && !is_file(data)) {
+	if (mode != ENV_CREATE && !is_file(data)) {
 		found = 0;
 		goto out;
 	}
-	if (make_folder(folder, e) < 0) {
+	if (mode == ENV_CREATE && make_folder(folder, e) < 0) {
 		err_prefix(e, "store '%s' is not writable", folder);
 		goto out;
 	}
 	env = xcalloc(1, sizeof *env);
 	env->folder = xstrdup(folder);
 	env->pid = getpid();
+	env->read_only = mode == ENV_LOOK;
+	env->why_read_only = EROFS;
 	pthread_rwlock_init(&env->map, NULL);
 	if (open_somehow(env, first_map(data, map), e) < 0 || check_length(env, e) < 0)
 		goto out;

@@ -18,10 +18,21 @@ enum env_table { ENV_OBJECTS, ENV_ACTIONS, ENV_META, ENV__TABLES };
 struct env;
 
 /*
- * `map` is the size of the map to begin with (0: the usual one); tests use small ones.
- * 1 opened, 0 there is none and `create` is 0, -1.
+ * ENV_LOOK is for a store that belongs to others: nothing in it is made or written, and MDB_RDONLY
+ * is set from the beginning. The one file that is touched is lock.mdb, and only if it is there and
+ * may be written: in it LMDB announces readers, so that writers leave alone the pages that they
+ * look at. Where it is not (a read-only mount, another user's folder), MDB_NOLOCK leaves readers
+ * unannounced. That is safe as long as nobody writes there meanwhile. If somebody does, a look
+ * that lasts longer than two commits could meet a page that is in use again; looks last
+ * microseconds, and what they bring is hashed before it is believed.
  */
-int env_open(struct env **out, const char *folder, int format, int create, size_t map,
+enum env_mode { ENV_LOOK = -1, ENV_THERE, ENV_CREATE };
+
+/*
+ * `map` is the size of the map to begin with (0: the usual one); tests use small ones.
+ * 1 opened, 0 there is none and it is not to be made, -1.
+ */
+int env_open(struct env **out, const char *folder, int format, enum env_mode mode, size_t map,
 	     struct err *e);
 void env_close(struct env *env);                /* NULL is fine; BUG if something is held */
 const char *env_folder(const struct env *env);

@@ -70,7 +70,7 @@ static int get_waiting(struct stores *s, struct shelf *f, const struct oid *id, 
 	return ret;
 }
 
-int store_get(struct stores *s, const struct ref *r, struct blob *out, struct err *e)
+static int get_own(struct stores *s, const struct ref *r, struct blob *out, struct err *e)
 {
 	struct unpack_to to = { out, r };
 	struct shelf *f;
@@ -87,6 +87,15 @@ int store_get(struct stores *s, const struct ref *r, struct blob *out, struct er
 		blob_release(out);
 		return -1;
 	}
+	return found;
+}
+
+int store_get(struct stores *s, const struct ref *r, struct blob *out, struct err *e)
+{
+	int found = get_own(s, r, out, e);
+
+	while (found == 0 && (s = s->second))
+		found = get_own(s, r, out, e);
 	return found;
 }
 

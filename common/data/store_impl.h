@@ -44,7 +44,27 @@ struct stores {
 	double waiting_since;           /* 0: nothing waits */
 	struct stamp *stamp;
 	size_t stamps, cap_stamps;
+
+	/* store_second.c */
+	struct stores *second;          /* looked through after this one; owned */
+	int read_only, only_look;
+	pthread_mutex_t taking;         /* of what is below */
+	struct reach *reach;            /* what goes with results of this (second) store */
+	struct taken taken;
 };
+
+#define STORE_USUAL ".booth"
+
+struct stores *stores_new(const char *root, size_t len);
+int second_open_list(struct stores *s, const char *list, struct err *e);        /* "B:C" */
+void second_close(struct stores *s);
+/*
+ * Find an action's result in the stores behind the first, and copy it and what goes with it unless
+ * only_look. 1, 0, -1. Copy a result / what a table names if it is in one of those stores only.
+ */
+int second_find(struct stores *s, const struct action *a, struct result *out, struct err *e);
+int second_take(struct stores *s, const struct ref *r, struct err *e);
+int second_take_named(struct stores *s, const struct table *t, struct err *e);
 
 /* The shelf of a stage: 1, 0 (none, and create is 0), -1. Takes the lock. */
 int shelf_find(struct stores *s, const char *stage, int create, struct shelf **out, struct err *e);
@@ -54,6 +74,14 @@ int flush_locked(struct stores *s, struct err *e);
 int flush_some_locked(struct stores *s, struct err *e);
 struct waiting_object *shelf_waiting(struct shelf *f, const struct oid *id);    /* or NULL */
 void wait_bytes_locked(struct stores *s, size_t bytes);         /* so much more waits now */
+
+/* Write a packed object now or, if it is small, with others. */
+int shelf_put(struct stores *s, struct shelf *f, const struct oid *id, struct packed *p,
+	      struct err *e);
+/* A recorded action as it lies in the store, read; `text` may be NULL. */
+int record_read(struct result *r, struct buf *text, const void *at, size_t len, struct err *e);
+/* As store_find, this store alone. */
+int find_own(struct stores *s, const struct action *a, struct result *out, struct err *e);
 
 /* Put "object 'STAGE/HEX'" in front of the sentence; compare an object's bytes with its name. */
 int fail_object(const struct ref *r, struct err *e);

@@ -46,7 +46,7 @@ static int pin_place(struct stores *s, struct shelf *f, const struct ref *r, str
 	return object_check(r, head.kind, p->at, p->len, e) < 0 ? -1 : 1;
 }
 
-int store_pin(struct stores *s, const struct ref *r, struct pin *p, struct err *e)
+static int pin_own(struct stores *s, const struct ref *r, struct pin *p, struct err *e)
 {
 	struct shelf *f;
 	struct hold *h;
@@ -60,6 +60,15 @@ int store_pin(struct stores *s, const struct ref *r, struct pin *p, struct err *
 	p->hold = h;
 	if (found <= 0)
 		store_unpin(p);
+	return found;
+}
+
+int store_pin(struct stores *s, const struct ref *r, struct pin *p, struct err *e)
+{
+	int found = pin_own(s, r, p, e);
+
+	while (found == 0 && (s = s->second))
+		found = pin_own(s, r, p, e);
 	return found;
 }
 

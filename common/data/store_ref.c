@@ -37,33 +37,33 @@ struct search {
 	size_t count;
 };
 
-static void consider(struct search *q, const struct oid *id)
+/* Does it begin with the digits? */
+static int consider(struct search *q, const struct oid *id)
 {
 	char hex[OID_HEX + 1];
 
 	if (strncmp(oid_hex(id, hex), q->digits, q->n))
-		return;
+		return 0;
 	for (size_t i = 0; i < q->count && i < NAMED; i++)
 		if (oid_equal(&q->found[i], id))
-			return;
+			return 1;
 	if (q->count < NAMED)
 		q->found[q->count] = *id;
 	q->count++;
+	return 1;
 }
 
 static int search_one(void *data, const void *key, size_t key_len, const void *at, size_t len,
 		      struct err *e)
 {
 	struct search *q = data;
-	size_t before = q->count;
 	struct oid id;
 
 	(void)at, (void)len, (void)e;
 	if (key_len != sizeof id.at)
 		return 1;
 	memcpy(id.at, key, sizeof id.at);
-	consider(q, &id);
-	return q->count == before || q->count > NAMED;  /* behind the last that fits, or enough */
+	return !consider(q, &id) || q->count > NAMED;   /* behind the last that fits, or enough */
 }
 
 static int search(struct stores *s, struct shelf *f, struct search *q, struct err *e)
@@ -81,6 +81,22 @@ static int search(struct stores *s, struct shelf *f, struct search *q, struct er
 		consider(q, &f->object[i].id);
 	pthread_mutex_unlock(&s->lock);
 	return 0;
+}
+
+/* In every store, unless a whole name is found in the first; 0: none has this stage. */
+static int search_all(struct stores *s, const char *stage, struct search *q, struct err *e)
+{
+	struct shelf *f;
+	int any = 0;
+
+	for (; s && !(q->n == OID_HEX && q->count); s = s->second) {
+		int found = shelf_find(s, stage, 0, &f, e);
+
+		if (found < 0 || (found && search(s, f, q, e) < 0))
+			return -1;
+		any |= found;
+	}
+	return any;
 }
 
 static int fail_ambiguous(const char *text, const char *stage, const struct search *q,
@@ -118,7 +134,6 @@ int ref_parse(struct stores *s, const char *text, struct ref *out, struct err *e
 {
 	const char *slash = strchr(text, '/');
 	struct search q = { 0 };
-	struct shelf *f;
 	int found;
 
 	*out = (struct ref){ 0 };
@@ -128,8 +143,8 @@ int ref_parse(struct stores *s, const char *text, struct ref *out, struct err *e
 	memcpy(out->stage, text, (size_t)(slash - text));
 	q.digits = slash + 1;
 	q.n = strlen(q.digits);
-	found = shelf_find(s, out->stage, 0, &f, e);
-	if (found < 0 || (found && search(s, f, &q, e) < 0))
+	found = search_all(s, out->stage, &q, e);
+	if (found < 0)
 		return -1;
 	if (!found)
 		return fail_no_store(s, text, out->stage, e);

@@ -28,6 +28,11 @@ static enum column_type type_of(const char *name)
 	return TYPE_TEXT;
 }
 
+int table_column_is_ref(const char *name)
+{
+	return type_of(name) == TYPE_REF;
+}
+
 static void add_name(struct table *t, const char *at, size_t len)
 {
 	size_t cap = (size_t)t->cap_columns;

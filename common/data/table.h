@@ -48,6 +48,7 @@ void table_release(struct table *t);
 void table_copy(struct table *to, const struct table *from);
 
 int table_column(const struct table *t, const char *name);             /* index, or -1 */
+int table_column_is_ref(const char *name);                              /* by its type */
 /* index, or fail: "'bucket' needs a column 'caption'; the table has item, image" */
 int table_need(const struct table *t, const char *name, const char *who, struct err *e);
 /* "" in all rows; the old index if there already */

@@ -23,7 +23,7 @@ struct common {                         /* the options of every stage */
 };
 
 #define COMMON_ROWS(c) { \
-	{ "store", OPT_PATH, &(c)->store, "folder", "where results are kept; else $BOOTH_STORE or .booth", .quiet = 1 }, \
+	{ "store", OPT_PATH, &(c)->store, "folder[:folder]", "where results are kept (and looked for); else $BOOTH_STORE or .booth", .quiet = 1 }, \
 	{ "quiet", OPT_FLAG, &(c)->quiet, "", "say nothing but errors", .quiet = 1 }, \
 	{ "force", OPT_FLAG, &(c)->force, "", "run even if the result is known", .quiet = 1 }, \
 	{ "keep-going", OPT_FLAG, &(c)->keep_going, "", "succeed without the items that failed", .quiet = 1 }, \
@@ -267,6 +267,17 @@ static int wrong_usage(const struct stage *stage, const struct err *e)
 	return USAGE;
 }
 
+static void say_taken(struct stores *s)
+{
+	struct taken t = stores_taken(s);
+	struct buf b = { 0 };
+
+	text_bytes(&b, t.bytes);
+	if (t.objects)
+		talk("%zu objects (%s) were known elsewhere and are copied", t.objects, buf_str(&b));
+	buf_release(&b);
+}
+
 /* Everything between parsing and the end. */
 static int run_job(struct job *j, char **word, int words, int dry_run, struct err *e)
 {
@@ -309,7 +320,10 @@ static int lock_and_run(struct job *j, char **word, int words, int dry_run, stru
 		stores_close(j->stores);
 		return FAILED;
 	}
+	if (dry_run)
+		stores_only_look(j->stores);
 	code = run_job(j, word, words, dry_run, e);
+	say_taken(j->stores);
 	action_release(&j->action);
 	job_inputs_release(j);
 	table_release(&j->in);

@@ -33,6 +33,13 @@ static const struct command commands[] = {
 	{ "log", cmd_log, "[TARGET|REFERENCE]", "past runs; the loss of a training, drawn" },
 	{ "check", cmd_check, "", "hash every object again" },
 	{ "gc", cmd_gc, "", "delete what no recipe's last run needs" },
+	{ "push", cmd_push, "FOLDER [REFERENCE|TARGET...]",
+	  "give results, and what made them, to the store in a folder" },
+	{ "pull", cmd_pull, "FOLDER [REFERENCE|TARGET...]",
+	  "take results, and what made them, from the store in a folder" },
+	{ "export", cmd_export, "[REFERENCE|TARGET...]",
+	  "results, and what made them, as a stream on standard output" },
+	{ "import", cmd_import, "", "take what booth export wrote, from standard input" },
 	{ "help", cmd_help, "[WORD]", "this list, or the help of a command or stage" },
 	{ "version", cmd_version, "", "the version" },
 	{ 0 }
@@ -72,7 +79,7 @@ int command_begin(int argc, char **argv, const struct command *c, const struct o
 		  int *words, struct stores **stores, int *code)
 {
 	const char *root = NULL;
-	struct opt all[16] = { { "store", OPT_TEXT, &root, "", "folder of the store",
+	struct opt all[16] = { { "store", OPT_TEXT, &root, "", "folder of the store; behind a ':' more to look through",
 				 .quiet = 1 } };
 	struct err e;
 

@@ -25,6 +25,10 @@ int cmd_cat(int argc, char **argv, const struct command *c);
 int cmd_log(int argc, char **argv, const struct command *c);
 int cmd_check(int argc, char **argv, const struct command *c);
 int cmd_gc(int argc, char **argv, const struct command *c);
+int cmd_push(int argc, char **argv, const struct command *c);
+int cmd_pull(int argc, char **argv, const struct command *c);
+int cmd_export(int argc, char **argv, const struct command *c);
+int cmd_import(int argc, char **argv, const struct command *c);
 int cmd_help(int argc, char **argv, const struct command *c);
 int cmd_version(int argc, char **argv, const struct command *c);
 

@@ -1,0 +1,69 @@
+/*
+ * Sharing results: push, pull, export, import.
+ *
+ * What goes (common/data/reach.h): with a result everything that it names, the actions that made
+ * it, and their inputs' chain, so that the same recipe on the other side runs nothing. Less with
+ * --only result (no actions: it can be used, but a recipe would compute it again) or --only actions
+ * (nothing of the stages before it). More with --states.
+ *
+ * What does not go: the records of runs (what `log`, `why` and `status` say of the past is each
+ * side's own), files outside (a recipe's photographs and checkpoints must be on the other side too;
+ * they are known by content, so their names don't matter), files that steps wrote (they are
+ * written there when the recipe runs).
+ *
+ * Results that were named, and the tables of the stages before them, are kept by the receiver's gc
+ * until `booth gc --unkeep`, unless --no-keep is given: nobody's recipe keeps them there yet.
+ *
+ * In order: objects, tables, actions, what is to be kept; each is checked before it is recorded.
+ * So a transfer that broke off left whole objects and true actions, and the next one goes on from
+ * there. Damaged ones are never recorded.
+ */
+#ifndef BOOTH_SHARE_H
+#define BOOTH_SHARE_H
+
+#include "common/data/reach.h"
+#include "common/data/stream.h"
+
+/* The roots, and what goes with them. */
+struct send {
+	struct stores *from;
+	struct reach *reach;
+	struct ref *root;
+	size_t roots, cap_roots;
+};
+
+/* Where it goes. `has` 1: leave it out (kind is 'o' or 'a'); 0; -1. */
+struct sink {
+	int (*has)(void *data, char type, const struct ref *r, struct err *e);
+	int (*put)(void *data, const struct stream_record *r, struct err *e);
+	void *data;
+};
+
+struct sent {
+	size_t objects, actions, left_out;
+	int64_t bytes;          /* of both */
+};
+
+/* Words are references or names of targets; none: the last run of each target, and what is kept. */
+int send_roots(struct send *s, struct stores *from, char *const *words, int n, struct err *e);
+int send_gather(struct send *s, enum reach_depth depth, int states, struct err *e);
+/* `put` NULL: only count. `keep`: with records of type 'k'. */
+int send_all(struct send *s, const struct sink *sink, int keep, struct sent *out, struct err *e);
+void send_release(struct send *s);
+
+/* The other end. */
+struct receive {
+	struct stores *to;
+	int keep, flushed;
+	struct kept {
+		struct ref ref;
+		char *lines;
+	} *kept;
+	size_t n_kept, cap_kept;
+	struct sent got;        /* left_out: those that were there */
+};
+int receive_record(struct receive *r, const struct stream_record *rec, struct err *e);
+int receive_end(struct receive *r, struct err *e);      /* everything on disk; what is kept, last */
+void receive_release(struct receive *r);
+
+#endif
