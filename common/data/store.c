@@ -137,6 +137,7 @@ static struct shelf *shelf_known(struct stores *s, const char *stage)
 int shelf_find(struct stores *s, const char *stage, int create, struct shelf **out, struct err *e)
 {
 	size_t len = strlen(stage);
+	enum env_mode mode = s->read_only ? ENV_LOOK : create ? ENV_CREATE : ENV_THERE;
 	char *folder;
 	struct env *env;
 	int found = 1;
@@ -147,7 +148,7 @@ int shelf_find(struct stores *s, const char *stage, int create, struct shelf **o
 	*out = shelf_known(s, stage);
 	if (!*out) {
 		folder = path_join(s->root, stage);
-		found = env_open(&env, folder, STORE_FORMAT, create, s->map, e);
+		found = env_open(&env, folder, STORE_FORMAT, mode, s->map, e);
 		free(folder);
 		if (found == 1) {
 			*out = xcalloc(1, sizeof **out);

@@ -208,6 +208,14 @@ static int is_item(const struct action *a)
 	return level && starts_with(level, "\nitem\n");
 }
 
+static int is_reached(const struct reach *g, const struct oid *key)
+{
+	for (size_t i = 0; i < g->actions; i++)
+		if (oid_equal(&g->action[i].key, key))
+			return 1;
+	return 0;
+}
+
 /* A stage's result comes with its items' actions, so that one more picture stays one picture. */
 static int take_found(struct stores *s, struct stores *from, const struct action *a,
 		      const struct result *r, struct err *e)
@@ -218,7 +226,7 @@ static int take_found(struct stores *s, struct stores *from, const struct action
 	action_key(a, &key);
 	pthread_mutex_lock(&s->taking);
 	ret = copy_from(s, from, &r->out, is_item(a) ? REACH_RESULT : REACH_ACTIONS, e);
-	if (ret == 0)
+	if (ret == 0 && !is_reached(from->reach, &key))
 		ret = copy_action(s, from, a->stage, &key, e);
 	pthread_mutex_unlock(&s->taking);
 	return ret;

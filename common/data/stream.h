@@ -14,8 +14,8 @@
  *
  *	'o' object    id: its name; payload: its value as it lies in a store (store_pack.h)
  *	'a' action    id: its key; payload: its record as it lies in a store
- *	'k' keep      id: of a result that the sender named; payload: lines STAGE/HEX, the results of
- *	              the stages that led to it. The receiver's gc keeps them all until --unkeep
+ *	'k' keep      id: of a result that the sender named; payload: "name TARGET" if it has one,
+ *	              then lines STAGE/HEX, the results of the stages that led to it. The receiver's gc keeps them all until --unkeep
  *	'e' end       id: hash of the checks of all records; payload: u64, their number
  *
  * Hashes are xxh3-128 as of files from outside. Every byte is under one, and a head is checked

@@ -39,12 +39,11 @@ static int count_action(void *data, const struct oid *key, const char *text, con
 	return 0;
 }
 
-static int ls_stages(struct stores *s, struct buf *b, struct err *e)
+static int ls_one_store(struct stores *s, struct buf *b, struct err *e)
 {
 	struct names stages = { 0 };
 	int ret = stores_list(s, &stages, e);
 
-	buf_adds(b, "stage\tactions\tobjects\tsize\n");
 	for (size_t i = 0; i < stages.n && ret == 0; i++) {
 		struct count c = { 0 };
 
@@ -56,6 +55,20 @@ static int ls_stages(struct stores *s, struct buf *b, struct err *e)
 		buf_addc(b, '\n');
 	}
 	names_release(&stages);
+	return ret;
+}
+
+/* More than one store: each under its name. */
+static int ls_stages(struct stores *s, struct buf *b, struct err *e)
+{
+	int several = stores_second(s) != NULL, ret = 0;
+
+	buf_adds(b, "stage\tactions\tobjects\tsize\n");
+	for (; s && ret == 0; s = stores_second(s)) {
+		if (several)
+			buf_addf(b, "%s:\n", stores_root(s));
+		ret = ls_one_store(s, b, e);
+	}
 	return ret;
 }
 
@@ -76,7 +89,8 @@ static int ls_action(void *data, const struct oid *key, const char *text, const 
 	return 0;
 }
 
-static int ls_stage(struct stores *s, const char *stage, struct buf *b, struct err *e)
+/* 1 listed, 0 this store has nothing of the stage, -1. */
+static int ls_one_stage(struct stores *s, const char *stage, struct buf *b, struct err *e)
 {
 	struct names stages = { 0 };
 	int ret = stores_list(s, &stages, e), there = 0;
@@ -84,10 +98,27 @@ static int ls_stage(struct stores *s, const char *stage, struct buf *b, struct e
 	for (size_t i = 0; i < stages.n; i++)
 		there |= !strcmp(stages.at[i], stage);
 	names_release(&stages);
-	if (ret == 0 && !there)
-		return fail(e, "'%s' has no store of a stage '%s'", stores_root(s), stage);
+	if (ret == 0 && there)
+		ret = store_actions(s, stage, ls_action, b, e);
+	return ret < 0 ? -1 : there;
+}
+
+static int ls_stage(struct stores *s, const char *stage, struct buf *b, struct err *e)
+{
+	int several = stores_second(s) != NULL, found = 0;
+
 	buf_adds(b, "result\twhat\twhen\ttook\n");
-	return ret < 0 ? -1 : store_actions(s, stage, ls_action, b, e);
+	for (struct stores *one = s; one; one = stores_second(one)) {
+		int ret;
+
+		if (several)
+			buf_addf(b, "%s:\n", stores_root(one));
+		ret = ls_one_stage(one, stage, b, e);
+		if (ret < 0)
+			return -1;
+		found |= ret;
+	}
+	return found ? 0 : fail(e, "'%s' has no store of a stage '%s'", stores_root(s), stage);
 }
 
 int cmd_ls(int argc, char **argv, const struct command *c)

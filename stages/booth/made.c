@@ -48,8 +48,9 @@ int made_find(struct made *m, struct stores *s, const struct ref *ref, struct er
 	struct search search = { ref, m, 0 };
 
 	*m = (struct made){ 0 };
-	if (store_actions(s, ref->stage, look_at, &search, e) < 0)
-		return -1;
+	for (; s && !m->text; s = stores_second(s))
+		if (store_actions(s, ref->stage, look_at, &search, e) < 0)
+			return -1;
 	return m->text != NULL;
 }
 

@@ -32,13 +32,17 @@ static int take_object(struct receive *r, const struct stream_record *rec, struc
 	return put;
 }
 
-static int take_kept(struct receive *r, const struct stream_record *rec)
+static int take_kept(struct receive *r, const struct stream_record *rec, struct err *e)
 {
+	struct ref ref = ref_of(rec);
+	char text[STAGE_NAME + 1 + OID_HEX];
 	struct kept *k;
 
+	if (!ref_is(ref_text(&ref, text)))
+		return fail(e, "what is to be kept is no reference: '%s'", text);
 	r->kept = grow(r->kept, r->n_kept, &r->cap_kept, sizeof *r->kept);
 	k = &r->kept[r->n_kept++];
-	*k = (struct kept){ ref_of(rec), xstrndup(rec->at, rec->len) };
+	*k = (struct kept){ ref, xstrndup(rec->at, rec->len) };
 	return 0;
 }
 
@@ -55,7 +59,7 @@ int receive_record(struct receive *r, const struct stream_record *rec, struct er
 		r->got.actions += put > 0;
 		break;
 	case 'k':
-		put = take_kept(r, rec);
+		put = take_kept(r, rec, e);
 		break;
 	default:
 		return fail(e, "a record of type '%c' has no meaning here", rec->type);
@@ -65,13 +69,22 @@ int receive_record(struct receive *r, const struct stream_record *rec, struct er
 	return put < 0 ? -1 : 0;
 }
 
+/* Of the line "name TARGET", if there is one. */
+static size_t name_length(const struct kept *k)
+{
+	size_t n = strcspn(k->lines, "\n");
+
+	return starts_with(k->lines, "name ") ? n + (k->lines[n] == '\n') : 0;
+}
+
 /* A table in the store 'run' that names what is to be kept; gc keeps what it names. */
 static int keep_table(struct receive *r, const struct kept *k, struct ref *out, struct err *e)
 {
 	struct table t = { 0 };
 	int ret = 0, item = table_add_column(&t, "item"), ref = table_add_column(&t, "ref");
+	const char *p = k->lines + name_length(k);
 
-	for (const char *p = k->lines; *p && ret == 0; ) {
+	while (*p && ret == 0) {
 		size_t n = strcspn(p, "\n"), row;
 		char *line = xstrndup(p, n);
 		struct ref one;
@@ -100,6 +113,7 @@ static int keep(struct receive *r, const struct kept *k, struct err *e)
 	if (ret == 0) {
 		action_begin(&a, "run", 1, "pin");
 		action_param(&a, "ref", ref_text(&k->ref, text));
+		buf_add(&res.note, k->lines, name_length(k));
 		ret = store_record(r->to, &a, &res, e);
 		action_release(&a);
 	}

@@ -11,40 +11,39 @@
 
 /* ---- roots ---- */
 
-static void add_root(struct send *s, const struct ref *r)
+static void add_root(struct send *s, const struct ref *r, const char *name)
 {
 	for (size_t i = 0; i < s->roots; i++)
-		if (oid_equal(&s->root[i].id, &r->id) && !strcmp(s->root[i].stage, r->stage))
+		if (oid_equal(&s->root[i].ref.id, &r->id) && !strcmp(s->root[i].ref.stage, r->stage))
 			return;
 	s->root = grow(s->root, s->roots, &s->cap_roots, sizeof *s->root);
-	s->root[s->roots++] = *r;
+	s->root[s->roots++] = (struct root){ *r, name ? xstrdup(name) : NULL };
 }
 
-/* A result on record that is there still. */
-static int add_if_there(struct send *s, const char *text, struct err *e)
+/* A result on record that is there still: 1, 0, -1. */
+static int look_up(struct send *s, const char *text, struct ref *out, struct err *e)
 {
 	const char *slash = strchr(text, '/');
-	struct ref r = { 0 };
-	int found;
 
-	if (!slash || !ref_is(text) || oid_parse(&r.id, slash + 1) < 0)
+	*out = (struct ref){ 0 };
+	if (!slash || !ref_is(text) || oid_parse(&out->id, slash + 1) < 0)
 		return 0;
-	memcpy(r.stage, text, (size_t)(slash - text));
-	found = store_has(s->from, &r, e);
-	if (found > 0)
-		add_root(s, &r);
-	return found;
+	memcpy(out->stage, text, (size_t)(slash - text));
+	return store_has(s->from, out, e);
 }
 
 /* The newest run of a target of that name, of whatever recipe; of all of them with NULL. */
 static int add_targets(struct send *s, const char *target, struct err *e)
 {
 	struct pasts all = { 0 };
+	struct ref r;
 	int ret = pasts_read(&all, s->from, target, e), found = 0;
 
 	for (size_t i = 0; i < all.n && ret == 0 && !(target && found); i++) {
-		int one = add_if_there(s, past_get(&all.at[i], 0, "ref"), e);
+		int one = look_up(s, past_get(&all.at[i], 0, "ref"), &r, e);
 
+		if (one > 0)
+			add_root(s, &r, all.at[i].target);
 		ret = one < 0 ? -1 : 0;
 		found |= one > 0;
 	}
@@ -52,34 +51,61 @@ static int add_targets(struct send *s, const char *target, struct err *e)
 	return ret < 0 ? -1 : found;
 }
 
+/* What is kept: the references, with the names under which they were received. */
 struct pins {
-	struct send *send;
-	struct err *e;
-	int ret;
+	struct root *at;
+	size_t n, cap;
 };
 
 static int take_pin(void *data, const struct oid *key, const char *text, const struct result *r)
 {
 	static const char begin[] = "stage run 1\npin\nparam ref ";
 	struct pins *p = data;
-	char *name;
+	const char *slash, *note = buf_str(&r->note);
+	struct root *new;
+	char hex[OID_HEX + 1];
 
-	(void)key, (void)r;
-	if (!starts_with(text, begin))
-		return 0;
+	(void)key;
+	slash = starts_with(text, begin) ? strchr(text + strlen(begin), '/') : NULL;
 	text += strlen(begin);
-	name = xstrndup(text, strcspn(text, "\n"));
-	if (add_if_there(p->send, name, p->e) < 0)
-		p->ret = -1;
-	free(name);
-	return p->ret;
+	if (!slash || slash - text >= STAGE_NAME)
+		return 0;
+	p->at = grow(p->at, p->n, &p->cap, sizeof *p->at);
+	new = &p->at[p->n];
+	*new = (struct root){ .name = NULL };
+	memcpy(new->ref.stage, text, (size_t)(slash - text));
+	snprintf(hex, sizeof hex, "%.*s", OID_HEX, slash + 1);
+	if (oid_parse(&new->ref.id, hex) < 0)
+		return 0;
+	if (starts_with(note, "name "))
+		new->name = xstrndup(note + 5, strcspn(note + 5, "\n"));
+	p->n++;
+	return 0;
+}
+
+/* All of them, or (name not NULL) the newest of that name. */
+static int add_pins(struct send *s, const char *name, struct err *e)
+{
+	struct pins all = { 0 };
+	int ret = store_actions(s->from, "run", take_pin, &all, e), found = 0;
+
+	for (size_t i = all.n; i-- > 0 && ret >= 0 && !(name && found); ) {
+		if (name && (!all.at[i].name || strcmp(all.at[i].name, name)))
+			continue;
+		ret = store_has(s->from, &all.at[i].ref, e);
+		if (ret > 0)
+			add_root(s, &all.at[i].ref, all.at[i].name);
+		found |= ret > 0;
+	}
+	for (size_t i = 0; i < all.n; i++)
+		free(all.at[i].name);
+	free(all.at);
+	return ret < 0 ? -1 : found;
 }
 
 static int add_all(struct send *s, struct err *e)
 {
-	struct pins p = { s, e, 0 };
-
-	if (add_targets(s, NULL, e) < 0 || store_actions(s->from, "run", take_pin, &p, e) < 0 || p.ret < 0)
+	if (add_targets(s, NULL, e) < 0 || add_pins(s, NULL, e) < 0)
 		return -1;
 	if (!s->roots)
 		return fail(e, "'%s' has no run of a target on record and nothing that is kept; name a reference "
@@ -93,15 +119,17 @@ static int add_word(struct send *s, const char *word, struct err *e)
 	int found = 1;
 
 	if (ref_is(word)) {
-		found = ref_parse(s->from, word, &r, e) < 0 ? -1 : 1;
-		if (found > 0)
-			add_root(s, &r);
+		if (ref_parse(s->from, word, &r, e) < 0)
+			return -1;
+		add_root(s, &r, NULL);
 	} else {
 		found = add_targets(s, word, e);
 		if (found == 0)
-			fail(e, "'%s' is neither a reference (STAGE/HEX) nor a target with a run on record in '%s'", word,
-			     stores_root(s->from));
+			found = add_pins(s, word, e);
 	}
+	if (found == 0)
+		fail(e, "'%s' is neither a reference (STAGE/HEX) nor a target that '%s' has a result of", word,
+		     stores_root(s->from));
 	return found > 0 ? 0 : -1;
 }
 
@@ -118,13 +146,15 @@ int send_gather(struct send *s, enum reach_depth depth, int states, struct err *
 {
 	s->reach = reach_new(s->from);
 	for (size_t i = 0; i < s->roots; i++)
-		if (reach_add(s->reach, &s->root[i], depth, e) < 0)
+		if (reach_add(s->reach, &s->root[i].ref, depth, e) < 0)
 			return -1;
 	return states ? reach_add_states(s->reach, e) : 0;
 }
 
 void send_release(struct send *s)
 {
+	for (size_t i = 0; i < s->roots; i++)
+		free(s->root[i].name);
 	reach_free(s->reach);
 	free(s->root);
 	*s = (struct send){ 0 };
@@ -185,15 +215,18 @@ static int send_action(struct send *s, const struct reach_action *a, const struc
 }
 
 /* A root, and the results of all stages that were gathered: what gc over there is to keep. */
-static int send_keep(struct send *s, const struct ref *root, const struct sink *sink, struct err *e)
+static int send_keep(struct send *s, const struct root *root, const struct sink *sink,
+		     struct err *e)
 {
-	struct stream_record rec = { .type = 'k', .id = root->id };
+	struct stream_record rec = { .type = 'k', .id = root->ref.id };
 	struct buf b = { 0 };
 	char text[STAGE_NAME + 1 + OID_HEX + 1];
 	int ret;
 
-	memcpy(rec.stage, root->stage, STAGE_NAME);
-	buf_addf(&b, "%s\n", ref_text(root, text));
+	memcpy(rec.stage, root->ref.stage, STAGE_NAME);
+	if (root->name)
+		buf_addf(&b, "name %s\n", root->name);
+	buf_addf(&b, "%s\n", ref_text(&root->ref, text));
 	for (size_t i = 0; i < s->reach->actions; i++) {
 		const struct reach_action *a = &s->reach->action[i];
 

@@ -12,7 +12,9 @@
  * written there when the recipe runs).
  *
  * Results that were named, and the tables of the stages before them, are kept by the receiver's gc
- * until `booth gc --unkeep`, unless --no-keep is given: nobody's recipe keeps them there yet.
+ * until `booth gc --unkeep`, unless --no-keep is given: nobody's recipe keeps them there yet. With
+ * them goes the target's name, if there is one, so that `booth pull FOLDER lora` gets what was
+ * pushed last as 'lora'.
  *
  * In order: objects, tables, actions, what is to be kept; each is checked before it is recorded.
  * So a transfer that broke off left whole objects and true actions, and the next one goes on from
@@ -25,10 +27,15 @@
 #include "common/data/stream.h"
 
 /* The roots, and what goes with them. */
+struct root {
+	struct ref ref;
+	char *name;             /* of its target, owned; NULL: not known */
+};
+
 struct send {
 	struct stores *from;
 	struct reach *reach;
-	struct ref *root;
+	struct root *root;
 	size_t roots, cap_roots;
 };
 
@@ -44,7 +51,10 @@ struct sent {
 	int64_t bytes;          /* of both */
 };
 
-/* Words are references or names of targets; none: the last run of each target, and what is kept. */
+/*
+ * Words are references or names of targets (of the last run; else of what was received last under
+ * that name); none: the last run of each target, and what is kept.
+ */
 int send_roots(struct send *s, struct stores *from, char *const *words, int n, struct err *e);
 int send_gather(struct send *s, enum reach_depth depth, int states, struct err *e);
 /* `put` NULL: only count. `keep`: with records of type 'k'. */
@@ -57,7 +67,7 @@ struct receive {
 	int keep, flushed;
 	struct kept {
 		struct ref ref;
-		char *lines;
+		char *lines;    /* "name TARGET" if there is one, then STAGE/HEX */
 	} *kept;
 	size_t n_kept, cap_kept;
 	struct sent got;        /* left_out: those that were there */

@@ -57,13 +57,17 @@ static int note_action(void *data, const struct oid *key, const char *text, cons
 
 static int find_producers(struct producers *all, struct stores *s, struct err *e)
 {
-	struct names list = { 0 };
-	int ret = stores_list(s, &list, e);
+	int ret = 0;
 
-	for (size_t i = 0; ret == 0 && i < list.n; i++)
-		if (store_actions(s, list.at[i], note_action, all, e) < 0)
-			ret = -1;
-	names_release(&list);
+	for (; s && ret == 0; s = stores_second(s)) {
+		struct names list = { 0 };
+
+		ret = stores_list(s, &list, e);
+		for (size_t i = 0; ret == 0 && i < list.n; i++)
+			if (store_actions(s, list.at[i], note_action, all, e) < 0)
+				ret = -1;
+		names_release(&list);
+	}
 	return ret;
 }
 
