@@ -181,7 +181,7 @@ int record_text(struct stores *s, const char *stage, const struct oid *key, stru
 	struct buf b = { 0 };
 	int found = record_get(s, stage, key, &b, e);
 
-	if (found == 1 && record_read(&r, out, b.at, b.len, e) < 0)
+	if (found == 1 && record_read(&r, key, out, b.at, b.len, e) < 0)
 		found = -1;
 	result_release(&r);
 	buf_release(&b);
@@ -224,7 +224,7 @@ static int is_known(struct stores *s, const char *stage, const struct oid *key, 
 	struct buf b = { 0 };
 	int found = record_get(s, stage, key, &b, e);
 
-	if (found == 1 && record_read(&r, NULL, b.at, b.len, e) < 0)
+	if (found == 1 && record_read(&r, key, NULL, b.at, b.len, e) < 0)
 		found = -1;
 	if (found == 1)
 		found = store_has(s, &r.out, e);
@@ -233,7 +233,7 @@ static int is_known(struct stores *s, const char *stage, const struct oid *key, 
 	return found;
 }
 
-/* Written with others; `add` so that the record is seen by flush_locked as any other is. */
+/* Written with others, behind all objects that wait. */
 static int add_record(struct stores *s, const char *stage, const struct oid *key, const void *at,
 		      size_t len, struct err *e)
 {
@@ -245,9 +245,7 @@ static int add_record(struct stores *s, const char *stage, const struct oid *key
 		return -1;
 	buf_add(&w.record, at, len);
 	pthread_mutex_lock(&s->lock);
-	f->action = grow(f->action, f->actions, &f->cap_actions, sizeof *f->action);
-	f->action[f->actions++] = w;
-	wait_bytes_locked(s, len);
+	shelf_add_action_locked(s, f, &w);
 	ret = flush_some_locked(s, e);
 	pthread_mutex_unlock(&s->lock);
 	return ret;
@@ -262,7 +260,7 @@ int record_put(struct stores *s, const char *stage, const struct oid *key, const
 
 	if (!stage_name_valid(stage, strlen(stage)) || !strcmp(stage, STAT_STAGE))
 		return fail(e, "'%s' is no stage whose actions are shared", stage);
-	if (record_read(&r, &text, at, len, e) == 0 &&
+	if (record_read(&r, key, &text, at, len, e) == 0 &&
 	    check_record(s, stage, key, &r, buf_str(&text), text.len, e) == 0)
 		known = is_known(s, stage, key, e);
 	else
@@ -288,10 +286,11 @@ static int walk_one(void *data, const void *key, size_t key_len, const void *at,
 	struct oid id;
 	int ret = 0;
 
-	if (key_len == sizeof id.at && record_read(&r, &text, at, len, e) == 0) {
-		memcpy(id.at, key, sizeof id.at);
+	if (key_len != sizeof id.at)
+		return 0;
+	memcpy(id.at, key, sizeof id.at);
+	if (record_read(&r, &id, &text, at, len, e) == 0)       /* a damaged one is not known */
 		ret = w->visit(w->data, &id, &r, buf_str(&text), e);
-	}       /* a damaged one is not known, here as everywhere */
 	result_release(&r);
 	buf_release(&text);
 	return ret;

@@ -133,8 +133,10 @@ static int decode(struct result *r, struct buf *text, int64_t *ns, const void *a
 	return 0;
 }
 
-int record_read(struct result *r, struct buf *text, const void *at, size_t len, struct err *e)
+int record_read(struct result *r, const struct oid *key, struct buf *text, const void *at,
+		size_t len, struct err *e)
 {
+	(void)key;
 	return decode(r, text, NULL, at, len, e);
 }
 
@@ -201,6 +203,13 @@ static int64_t now_ns(void)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+void shelf_add_action_locked(struct stores *s, struct shelf *f, const struct waiting_action *w)
+{
+	f->action = grow(f->action, f->actions, &f->cap_actions, sizeof *f->action);
+	f->action[f->actions++] = *w;
+	wait_bytes_locked(s, w->record.len);
+}
+
 static int record(struct stores *s, const struct action *a, struct result *r, int later,
 		  struct err *e)
 {
@@ -222,9 +231,7 @@ static int record(struct stores *s, const struct action *a, struct result *r, in
 	action_key(a, &w.key);
 	encode(&w.record, a, r, ns);
 	pthread_mutex_lock(&s->lock);
-	f->action = grow(f->action, f->actions, &f->cap_actions, sizeof *f->action);
-	f->action[f->actions++] = w;
-	wait_bytes_locked(s, w.record.len);
+	shelf_add_action_locked(s, f, &w);
 	ret = later ? flush_some_locked(s, e) : flush_locked(s, e);
 	pthread_mutex_unlock(&s->lock);
 	return ret;

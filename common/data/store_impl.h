@@ -78,8 +78,11 @@ void wait_bytes_locked(struct stores *s, size_t bytes);         /* so much more 
 /* Write a packed object now or, if it is small, with others. */
 int shelf_put(struct stores *s, struct shelf *f, const struct oid *id, struct packed *p,
 	      struct err *e);
-/* A recorded action as it lies in the store, read; `text` may be NULL. */
-int record_read(struct result *r, struct buf *text, const void *at, size_t len, struct err *e);
+/* A recorded action as it lies in the store under that key, read; `text` may be NULL. */
+int record_read(struct result *r, const struct oid *key, struct buf *text, const void *at,
+		size_t len, struct err *e);
+/* One more that waits; its record is the shelf's from now on. With the lock held. */
+void shelf_add_action_locked(struct stores *s, struct shelf *f, const struct waiting_action *w);
 /* As store_find, this store alone. */
 int find_own(struct stores *s, const struct action *a, struct result *out, struct err *e);
 

@@ -2,12 +2,13 @@
  * Objects and actions as a stream of bytes: what `booth export` writes and `booth import` reads,
  * through a pipe, ssh, or a file. Numbers are little-endian.
  *
- *	booth stream 1, store format 1\n        the magic line
+ *	booth stream 1, store format 1\n     the magic line
  *	record ...                              objects, tables, actions, kept ones, in this order
  *	record of type 'e'                      the end; nothing may follow
  *
  * A record:
- *	u8 type  u8 zero[3]  char stage[24]  u8 id[16]  u64 length      the head, 52 bytes
+ *	u8 type  u8 zero[3]  char stage[24]  u8 id[16]  u64 length
+ *	                                        the head, 52 bytes
  *	u8 check[8]                             begin of the hash of the head
  *	u8 payload[length]
  *	u8 check[16]                            hash of head and payload
@@ -15,7 +16,8 @@
  *	'o' object    id: its name; payload: its value as it lies in a store (store_pack.h)
  *	'a' action    id: its key; payload: its record as it lies in a store
  *	'k' keep      id: of a result that the sender named; payload: "name TARGET" if it has one,
- *	              then lines STAGE/HEX, the results of the stages that led to it. The receiver's gc keeps them all until --unkeep
+ *	              then lines STAGE/HEX, the results of the stages that led to it. The
+ *	              receiver's gc keeps them all until --unkeep
  *	'e' end       id: hash of the checks of all records; payload: u64, their number
  *
  * Hashes are xxh3-128 as of files from outside. Every byte is under one, and a head is checked

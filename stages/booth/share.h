@@ -23,6 +23,7 @@
 #ifndef BOOTH_SHARE_H
 #define BOOTH_SHARE_H
 
+#include "common/base/opt.h"
 #include "common/data/reach.h"
 #include "common/data/stream.h"
 
@@ -75,5 +76,26 @@ struct receive {
 int receive_record(struct receive *r, const struct stream_record *rec, struct err *e);
 int receive_end(struct receive *r, struct err *e);      /* everything on disk; what is kept, last */
 void receive_release(struct receive *r);
+
+/* ---- what the commands share ---- */
+
+struct share_options {
+	const char *only, *except;
+	int states, keep, dry_run, list;
+};
+
+#define ROW_ONLY(o) { "only", OPT_CHOICE, &(o)->only, "", \
+	"result: without the actions that made it; actions: without what it was made from", \
+	.choices = "result actions", .quiet = 1 }
+#define ROW_STATES(o) { "states", OPT_FLAG, &(o)->states, "", \
+	"the states and kept weights of trainings too", .quiet = 1 }
+#define ROW_KEEP(o) { "keep", OPT_FLAG, &(o)->keep, "", \
+	"gc of the receiving store keeps them until booth gc --unkeep", .quiet = 1 }
+#define ROW_DRY(o) { "dry-run", OPT_FLAG, &(o)->dry_run, "", \
+	"say how much would be sent, send nothing", .quiet = 1 }
+
+enum reach_depth share_depth(const struct share_options *o);
+void share_print(FILE *to, const char *did, const struct sent *n);
+int share_check_own(struct stores *s, struct err *e);   /* is there one? the others are forgotten */
 
 #endif

@@ -110,7 +110,7 @@ test "push killed at any instant, and again" '
 	booth push v && whole v && export BOOTH_STORE=v && idle booth run pets.booth'
 test "streams of other versions, and what is none" '
 	sed "1s/stream 1/stream 7/" stream >bad && fails 1 booth import --store w <bad 2>talk && says "of version 7, this program reads version 1" talk &&
-	sed "1s/format 1/format 3/" stream >bad && fails 1 booth import --store w <bad 2>talk && says "store format 3" talk &&
+	sed "1s/format [0-9]*/format 99/" stream >bad && fails 1 booth import --store w <bad 2>talk && says "store format 99" talk &&
 	fails 1 booth import --store w <pets.booth 2>talk && says "no stream of booth export" talk && fails 1 booth import --store w </dev/null 2>talk && says "empty" talk'
 
 # ---- refusals ----

@@ -1,6 +1,7 @@
 /* The stream of booth export: written, read, damaged at every byte, cut at every byte. */
 #include "tests/test.h"
 
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -153,25 +154,31 @@ static void missing_records_are_noticed(void)
 	buf_release(&c);
 }
 
-static void refused(const char *text, const char *says)
+static void refused(const char *says, const char *fmt, ...)
 {
 	struct err e = { "" };
+	struct buf b = { 0 };
+	va_list ap;
 	int records;
 
-	CHECK_INT(read_all(text, strlen(text), &records, &e), -1);
+	va_start(ap, fmt);
+	buf_addv(&b, fmt, ap);
+	va_end(ap);
+	CHECK_INT(read_all(buf_str(&b), b.len, &records, &e), -1);
 	if (!strstr(e.text, says)) {
 		printf("# '%s'\n", e.text);
 		CHECK(0);
 	}
+	buf_release(&b);
 }
 
 static void other_versions_are_refused_by_name(void)
 {
-	refused("booth stream 2, store format 1\n", "of version 2, this program reads version 1");
-	refused("booth stream 1, store format 9\n", "store format 9");
-	refused("item\timage\n", "begins with 'item'");
-	refused("booth stream 1, store format 1 and more\n", "no stream");
-	refused("", "empty");
+	refused("of version 2, this program reads version 1", "booth stream 2, store format %d\n", STORE_FORMAT);
+	refused("store format 99", "booth stream 1, store format 99\n");
+	refused("begins with 'item'", "item\timage\n");
+	refused("no stream", "booth stream 1, store format %d and more\n", STORE_FORMAT);
+	refused("empty", "%s", "");
 }
 
 /* ---- what arrives is checked against the store ---- */
