@@ -1,5 +1,5 @@
-/* Variables replaced and words split: the second half of reading a recipe. */
-#include "stages/booth/recipe.h"
+/* Variables replaced and words split. */
+#include "stages/booth/recipe_read.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -8,50 +8,53 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
-#define DEPTH_LIMIT 32          /* variables within variables */
+#define WORK_LIMIT 1000000      /* variables replaced within one line */
 
 struct splitter {
-	const struct recipe *recipe;
+	struct recipe *recipe;
+	const struct scope *scope;
 	const struct source *source;
-	struct words *words;    /* a word with text "|" and bar set ends a stage */
+	struct words *words;    /* WORD_BAR ends a stage */
 	struct words *uses;     /* targets that were named, or NULL: none may be */
 	struct buf word;
 	int have;               /* a word was begun (it may be empty: "") */
 	struct place at;        /* where it was begun */
 	int commands;           /* '|' joins stages, other operators are refused */
+	int early;              /* the recipe is still being read */
+	int work;               /* variables replaced so far */
 };
-
-static const char BAR[] = "\3"; /* the text of the word that stands for an unquoted '|' */
 
 /* ---- $(NAME) ---- */
 
-static int unknown_name(const struct recipe *r, const char *name, struct place at, struct err *e)
+static int unknown_name(const struct splitter *s, const char *name, struct place at, struct err *e)
 {
-	const char *near = recipe_near(r, name);
-	int least = near ? text_distance(name, near) : 3 + (int)strlen(name) / 4;
+	const char *near = name_near(s->recipe, s->scope, name);
+	const char *where = s->early ? " above this line" : "";
 
-	for (size_t i = 0; i < r->vars; i++)
-		if (text_distance(name, r->var[i].name) < least) {
-			near = r->var[i].name;
-			least = text_distance(name, near);
-		}
-	if (near)
-		return place_fail(e, at, "there is no variable or target '%s', did you mean '%s'",
-				  name, near);
-	return place_fail(e, at, "there is no variable or target '%s'", name);
+	if (strchr(name, TARGET_FROM))
+		return place_fail(e, at, "the result of a target can't be part of a name");
+	if (strpbrk(name, " \t,"))
+		return place_fail(e, at, "'$(%s)' is no name; there are no functions as in make", name);
+	if (recipe_rule(s->recipe, name))
+		return place_fail(e, at, "'%s' is a target, whose result is not known here", name);
+	if (getenv(name))
+		return place_fail(e, at, "there is no variable or target '%s'%s, only the environment has it; "
+				  "a line '%s ?=' takes it from there", name, where, name);
+	return place_fail(e, at, "there is no variable or target '%s'%s%s%s%s", name, where,
+			  near ? ", did you mean '" : "", near ? near : "", near ? "'" : "");
 }
 
-static int put_value(const struct splitter *s, const char *text, size_t len, struct place at,
+static int put_value(struct splitter *s, const char *text, size_t len, struct place at,
 		     struct buf *out, int depth, struct err *e);
 
 /* The name's variable or target, into out. */
-static int put_name(const struct splitter *s, const char *name, struct place at, struct buf *out,
+static int put_name(struct splitter *s, const char *name, struct place at, struct buf *out,
 		    int depth, struct err *e)
 {
-	const struct var *v = recipe_var(s->recipe, name);
+	struct var *v = scope_var(s->recipe, s->scope, name);
 	const char *home = getenv("HOME"), *value;
 
-	if (depth > DEPTH_LIMIT)
+	if (depth > NEST_LIMIT)
 		return place_fail(e, at, "variable '%s' needs itself", name);
 	if (!v && s->uses && recipe_rule(s->recipe, name)) {
 		words_add(s->uses, name, strlen(name), at);
@@ -59,44 +62,86 @@ static int put_name(const struct splitter *s, const char *name, struct place at,
 		return 0;
 	}
 	if (!v)
-		return unknown_name(s->recipe, name, at, e);
+		return unknown_name(s, name, at, e);
+	if (++s->work > WORK_LIMIT || out->len > VALUE_LIMIT)
+		return place_fail(e, at, "more than %d bytes come out of the variables of this line",
+				  VALUE_LIMIT);
+	v->used = 1;
 	value = v->value;
 	if (home && starts_with(value, "~/")) {
 		buf_adds(out, home);
 		value++;
 	}
-	/* values from the command line and the environment are text, nothing in them is replaced */
-	if (v->from == VAR_LINE || v->from == VAR_ENVIRONMENT) {
+	/* values from outside are text, nothing in them is replaced */
+	if (v->from == VAR_LINE || v->from == VAR_ENVIRONMENT || v->from == VAR_ITEM) {
 		buf_adds(out, value);
 		return 0;
 	}
 	return put_value(s, value, strlen(value), v->at, out, depth + 1, e);
 }
 
+/* A name that is put together of others: all that may be meant count as used. */
+static int put_built(struct splitter *s, const char *text, size_t len, struct place at,
+		     struct buf *name, int depth, struct err *e)
+{
+	char *some = xasprintf("%.*s*", (int)strcspn(text, "$"), text);
+
+	recipe_mention(s->recipe, some, strlen(some));
+	free(some);
+	if (depth > NEST_LIMIT)
+		return place_fail(e, at, "names within names, more than %d", NEST_LIMIT);
+	return put_value(s, text, len, at, name, depth + 1, e);
+}
+
+/* The bracket that closes the one at p, or NULL. */
+static const char *closing(const char *p, const char *end)
+{
+	char open = *p, close = open == '(' ? ')' : '}';
+
+	for (int depth = 0; p < end; p++) {
+		depth += (*p == open) - (*p == close);
+		if (!depth)
+			return p;
+	}
+	return NULL;
+}
+
+static int bad_dollar(char next, struct place at, struct err *e)
+{
+	if (next && strchr("@<^+*?", next))
+		return place_fail(e, at, "'$%c' is not known: a stage gets what it needs and its file by itself; "
+				  "a dollar sign is '$$'", next);
+	return place_fail(e, at, "'$' begins '$(NAME)'; a dollar sign is '$$'");
+}
+
 /* At a '$': append what it stands for; *used bytes were taken. `at` is for the failure. */
-static int put_dollar(const struct splitter *s, const char *p, const char *end, size_t *used,
+static int put_dollar(struct splitter *s, const char *p, const char *end, size_t *used,
 		      struct place at, struct buf *out, int depth, struct err *e)
 {
-	const char *close;
-	char *name;
-	int ret;
+	char next = p + 1 < end ? p[1] : 0;
+	const char *close = next == '(' || next == '{' ? closing(p + 1, end) : NULL;
+	struct buf name = { 0 };
+	int ret = 0;
 
-	if (p + 1 < end && p[1] == '$') {
+	if (next == '$') {
 		buf_addc(out, '$');
 		*used = 2;
 		return 0;
 	}
-	close = p + 1 < end && p[1] == '(' ? memchr(p, ')', (size_t)(end - p)) : NULL;
 	if (!close)
-		return place_fail(e, at, "'$' begins '$(NAME)'; a dollar sign is '$$'");
-	name = xstrndup(p + 2, (size_t)(close - p - 2));
+		return bad_dollar(next, at, e);
 	*used = (size_t)(close - p) + 1;
-	ret = put_name(s, name, at, out, depth, e);
-	free(name);
+	if (memchr(p + 2, '$', (size_t)(close - p) - 2))
+		ret = put_built(s, p + 2, (size_t)(close - p) - 2, at, &name, depth, e);
+	else
+		buf_add(&name, p + 2, (size_t)(close - p) - 2);
+	if (ret == 0)
+		ret = put_name(s, buf_str(&name), at, out, depth, e);
+	buf_release(&name);
 	return ret;
 }
 
-static int put_value(const struct splitter *s, const char *text, size_t len, struct place at,
+static int put_value(struct splitter *s, const char *text, size_t len, struct place at,
 		     struct buf *out, int depth, struct err *e)
 {
 	const char *end = text + len;
@@ -112,9 +157,10 @@ static int put_value(const struct splitter *s, const char *text, size_t len, str
 	return 0;
 }
 
-int expand_text(const struct recipe *r, struct range where, struct buf *out, struct err *e)
+int expand_text(struct recipe *r, struct scope *scope, struct range where, struct buf *out,
+		struct err *e)
 {
-	const struct splitter s = { .recipe = r };
+	struct splitter s = { .recipe = r, .scope = scope, .early = 1 };
 
 	buf_adds(out, "");
 	return put_value(&s, where.from.source->text.at + where.from.at, where.end - where.from.at,
@@ -232,7 +278,7 @@ static int split_plain(struct splitter *s, const char *text, size_t *at, size_t 
 			return -1;
 	} else if (s->commands && c == '|') {
 		end_word(s);
-		words_add(s->words, BAR, 1, here);
+		words_add(s->words, WORD_BAR, 1, here);
 	} else if (s->commands && strchr("&;<>`()", c)) {
 		return place_fail(
 			e, here,
@@ -251,152 +297,37 @@ static int split_plain(struct splitter *s, const char *text, size_t *at, size_t 
 	return 0;
 }
 
-static int split(const struct recipe *r, struct range where, int commands, struct words *words,
-		 struct words *uses, struct err *e)
+/* Everything of a range; s holds the rest. */
+static int split(struct splitter *s, struct range where, struct err *e)
 {
-	struct splitter s = { .recipe = r, .source = where.from.source, .words = words,
-			      .uses = uses, .commands = commands };
 	const char *text = where.from.source->text.at;
 	size_t at = where.from.at;
 	int ret = 0;
 
-	while (at < where.end && ret == 0) {
-		char c = text[at], before = at > where.from.at ? text[at - 1] : ' ';
-
-		if (c == '#' && isspace((unsigned char)before) && !s.have) {
-			/* between the lines of a command */
-			while (at < where.end && text[at] != '\n')
-				at++;
-		} else if (c == '"' || c == '\'') {
-			ret = split_quoted(&s, text, &at, where.end, e);
-		} else {
-			ret = split_plain(&s, text, &at, where.end, e);
-		}
-	}
-	end_word(&s);
-	buf_release(&s.word);
+	s->source = where.from.source;
+	while (at < where.end && ret == 0)
+		if (text[at] == '"' || text[at] == '\'')
+			ret = split_quoted(s, text, &at, where.end, e);
+		else
+			ret = split_plain(s, text, &at, where.end, e);
+	end_word(s);
+	buf_release(&s->word);
 	return ret;
 }
 
-/* ---- rules ---- */
-
-static int looks_like_file(const char *target)
+int expand_words(struct recipe *r, struct scope *scope, struct range where, struct words *out,
+		 struct err *e)
 {
-	static const char *const suffix[] = {
-		".png", ".jpg", ".jpeg", ".webp", ".safetensors", ".ckpt", ".pt", ".bin", ".tsv", ".csv",
-		".txt", ".json", ".dot", NULL
-	};
+	struct splitter s = { .recipe = r, .scope = scope, .words = out, .early = 1 };
 
-	if (strchr(target, '/'))
-		return 1;
-	for (int i = 0; suffix[i]; i++)
-		if (ends_with(target, suffix[i]) && strlen(target) > strlen(suffix[i]))
-			return 1;
-	return 0;
+	return split(&s, where, e);
 }
 
-static int expand_target(struct recipe *r, struct rule *rule, struct err *e)
+int rule_words(struct recipe *r, const struct rule *rule, struct range where, int command,
+	       struct words *out, struct words *uses, struct err *e)
 {
-	struct words w = { 0 };
-	const struct rule *other;
-	int ret = split(r, rule->head, 0, &w, NULL, e);
+	struct splitter s = { .recipe = r, .scope = rule->scope, .words = out, .uses = uses,
+			      .commands = command };
 
-	if (ret == 0 && w.n != 1)
-		ret = place_fail(e, rule->at, "a rule has one target, here are %zu words", w.n);
-	if (ret == 0 && !*w.at[0].text)
-		ret = place_fail(e, rule->at, "the target is empty");
-	if (ret < 0)
-		goto out;
-	other = recipe_rule(r, w.at[0].text);
-	if (other) {
-		ret = place_fail(e, rule->at, "target '%s' has a rule already, in %s:%d",
-				 w.at[0].text, other->at.source->path, place_line(other->at));
-		goto out;
-	}
-	if (recipe_var(r, w.at[0].text)) {
-		ret = place_fail(e, rule->at, "'%s' is a variable too, so $(%s) would be ambiguous",
-				 w.at[0].text, w.at[0].text);
-		goto out;
-	}
-	rule->target = xstrdup(w.at[0].text);
-	if (looks_like_file(rule->target)) {
-		if (rule->kind == RULE_GROUP)
-			ret = place_fail(e, rule->at, "file '%s' has no command that writes it",
-					 rule->target);
-		rule->kind = RULE_FILE;
-	}
-out:
-	words_release(&w);
-	return ret;
-}
-
-static struct step *add_step(struct rule *rule)
-{
-	rule->step = grow(rule->step, rule->steps, &rule->cap_steps, sizeof *rule->step);
-	rule->step[rule->steps] = (struct step){ 0 };
-	return &rule->step[rule->steps++];
-}
-
-static int expand_command(struct recipe *r, struct rule *rule, struct err *e)
-{
-	struct words w = { 0 };
-	struct step *step = add_step(rule);
-	int ret = split(r, rule->command, 1, &w, &rule->uses, e);
-
-	for (size_t i = 0; i < w.n && ret == 0; i++) {
-		if (strcmp(w.at[i].text, BAR)) {
-			words_add(&step->words, w.at[i].text, strlen(w.at[i].text), w.at[i].at);
-		} else if (!step->words.n || i + 1 == w.n) {
-			ret = place_fail(e, w.at[i].at, "a stage is missing %s '|'",
-					 step->words.n ? "after" : "before");
-		} else {
-			step = add_step(rule);
-		}
-	}
-	if (ret == 0 && !step->words.n)
-		ret = place_fail(e, rule->command.from, "the command is empty");
-	words_release(&w);
-	return ret;
-}
-
-/* A target in the middle of a word of needs makes no sense: it is named without $( ). */
-static int expand_needs(struct recipe *r, struct rule *rule, struct err *e)
-{
-	struct words uses = { 0 };
-	int ret = split(r, rule->body, 0, &rule->need, &uses, e);
-
-	for (size_t i = 0; i < rule->need.n && ret == 0; i++) {
-		char *t = rule->need.at[i].text, *to = strchr(t, TARGET_TO);
-
-		if (*t == TARGET_FROM && to && !to[1]) {        /* "a: $(b)" means "a: b" */
-			memmove(t, t + 1, (size_t)(to - t) - 1);
-			to[-1] = 0;
-		} else if (strchr(t, TARGET_FROM)) {
-			ret = place_fail(
-				e, rule->need.at[i].at,
-				"the result of a target can't be part of a longer name here");
-		}
-	}
-	words_release(&uses);
-	return ret;
-}
-
-int recipe_expand(struct recipe *r, struct err *e)
-{
-	for (size_t i = 0; i < r->rules; i++)
-		if (expand_target(r, &r->rule[i], e) < 0)
-			return -1;
-	for (size_t i = 0; i < r->rules; i++) {
-		struct rule *rule = &r->rule[i];
-
-		if (expand_needs(r, rule, e) < 0)
-			return -1;
-		if (rule->kind == RULE_GROUP && !rule->need.n)
-			return place_fail(e, rule->at,
-					  "target '%s' has neither a command nor anything it needs",
-					  rule->target);
-		if (rule->kind != RULE_GROUP && expand_command(r, rule, e) < 0)
-			return -1;
-	}
-	return 0;
+	return split(&s, where, e);
 }

@@ -1,4 +1,4 @@
-#include "stages/booth/recipe.h"
+#include "stages/booth/recipe_read.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -58,6 +58,20 @@ int place_fail(struct err *e, struct place p, const char *fmt, ...)
 	fail(e, "%s", buf_str(&b));
 	buf_release(&b);
 	return -1;
+}
+
+int place_join(struct err *e, const struct err *more, int *n)
+{
+	char *had = xstrdup(*n > 0 ? e->text : "");
+	int fits = !strstr(had, more->text) &&
+		strlen(had) + strlen(more->text) + 2 < sizeof e->text;
+
+	if (!*n || fits) {
+		++*n;
+		fail(e, "%s%s%s", had, *had ? "\n" : "", more->text);
+	}
+	free(had);
+	return fits;
 }
 
 struct word *words_add(struct words *w, const char *text, size_t len, struct place at)

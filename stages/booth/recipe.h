@@ -1,9 +1,10 @@
 /*
  * A recipe: variables and rules, as in make.
  *
- *	# a comment
+ *	# a comment: from a '#' at the start or behind a blank, outside of quotes
  *	MODEL ?= sd15.safetensors           unless set above, outside or by the command line
  *	STEPS = 800                         the command line still wins
+ *	EXTRA += --min-snr 5                put behind what it was, with a blank
  *	include common.booth                relative to the file that includes it
  *
  *	subject: "$(PHOTOS)"                target: what it needs
@@ -18,16 +19,55 @@
  * A target is one of
  *	result  a name; stands for the reference that its command printed
  *	file    has a '/' or a known suffix; the last stage of its command writes it
- *	group   has no command
+ *	group   has no command; rules for the same group add up, and no file of its name matters
  * What is needed is another target, or a file or folder outside. A rule has one command: stages
  * joined by '|'; it goes on in the next line after '|' or '\'.
  *
- * $(NAME) is a variable, or else the result of the target of that name (its path, for a file),
- * which is then needed too. $$ is a dollar sign. Words are quoted as in the shell, except that
- * $(NAME) is replaced inside of single quotes as well, as make does. Outside of quotes the value of
- * a variable is split into words (and may hold quotes); inside of quotes it is taken as it is. A
- * leading ~/ is the home folder. Variables are replaced when everything was read, so the last line
- * that sets one counts everywhere.
+ * Lines that begin with a tab are commands. So are lines below a rule that begin with spaces, unless
+ * they are one of the lines below, set a variable or begin a rule: those may be indented with spaces.
+ *
+ * $(NAME) or ${NAME} is a variable, or else the result of the target of that name (its path, for a
+ * file), which is then needed too. The name may be put together: $(STEPS_$(NAME)). $$ is a dollar
+ * sign. Words are quoted as in the shell, except that $(NAME) is replaced inside of single quotes as
+ * well, as make does. Outside of quotes the value of a variable is split into words (and may hold
+ * quotes); inside of quotes it is taken as it is. A leading ~/ is the home folder. Variables are
+ * replaced when everything was read, so the last line that sets one counts everywhere; only the
+ * lines below, include and the items of a 'for' take what is set above them.
+ *
+ * Who wins, as in make: the command line, then '=', then the environment, then '?='. The
+ * environment counts for names that the recipe sets with '?=' and for no others (make takes any):
+ * what a result depends on can be read in the recipe.
+ *
+ * Conditions are make's, and may stand between the lines of a command:
+ *
+ *	ifdef CLASS                         it is set, and not to nothing; ifndef
+ *	PRIOR = --class $(prior)
+ *	else ifeq ($(METHOD),full)          or ifeq "$(METHOD)" "full"; ifneq
+ *	PRIOR = --min-snr 5
+ *	else
+ *	PRIOR =
+ *	endif
+ *
+ * One rule for many things:
+ *
+ *	for NAME in rex tom
+ *	for RATE in 1e-4 2e-4
+ *	$(NAME)-$(RATE): latents-$(NAME)
+ *		train --lr $(RATE)
+ *	all: $(NAME)-$(RATE)
+ *	endfor
+ *	endfor
+ *
+ * are four trainings, rex-1e-4 to tom-2e-4, each of which can be asked for (`booth why rex-2e-4`) and
+ * used ($(rex-2e-4)) as if it had been written out, and a group of the four. Lines inside are read
+ * once for each item; what is set inside with '=' holds for that item only, '+=' to a variable from
+ * outside collects. A line and not make's '%': sweeps have more than one dimension, a pattern has
+ * one; and in a block, the rules, their own variables and the group that names the products stand
+ * side by side. Items are words, so "sks dog" can be one.
+ *
+ * A variable that is set on the command line or in the recipe itself (not in what it includes) and
+ * never used is an error, as is one that is used and never set: both are misspelt names more often
+ * than not. Lines that a condition leaves out count as uses.
  *
  * Sentences of failures begin with FILE:LINE and are followed by the line and a mark below it.
  */
@@ -37,10 +77,12 @@
 #include <stddef.h>
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "common/base/file.h"
 
 struct source {                 /* one recipe file */
 	char *path;
 	struct buf text;
+	int open;               /* it is being read */
 };
 
 /* a byte of a recipe; source NULL = the command line or the environment */
@@ -81,15 +123,26 @@ struct rule {
 	struct words uses;      /* targets named by $(TARGET) in the command */
 	struct step *step;
 	size_t steps, cap_steps;
-	struct range head, body, command;       /* of the text: target, what it needs, command */
+	struct range head, body;        /* of the text: target, what it needs */
+	struct range *line;             /* of its command */
+	size_t lines, cap_lines;
+	struct scope *scope;            /* of the 'for' around it, or NULL */
+	size_t joins;                   /* while reading: 1 + index of the group that it adds to */
 };
 
-enum var_from { VAR_DEFAULT, VAR_FILE, VAR_ENVIRONMENT, VAR_LINE };
+enum var_from { VAR_DEFAULT, VAR_FILE, VAR_ENVIRONMENT, VAR_LINE, VAR_ITEM };
 
 struct var {
 	char *name, *value;
 	enum var_from from;
-	struct place at;
+	struct place at;        /* the line that set it first; of VAR_LINE none */
+	int used;
+};
+
+struct scope {                  /* one item of a 'for': its variable, and what is set inside */
+	struct scope *up;
+	struct var *var;
+	size_t vars, cap_vars;
 };
 
 struct recipe {
@@ -99,11 +152,14 @@ struct recipe {
 	size_t vars, cap_vars;
 	struct rule *rule;
 	size_t rules, cap_rules;
+	struct scope **scope;
+	size_t scopes, cap_scopes;
+	struct names mentioned; /* used where it can't be told which: left out lines, NAME_* */
 };
 
 /*
  * Read a recipe and all it includes, set the variables, expand everything and check it: targets
- * defined twice, cycles, undefined variables. `set` holds NAME=VALUE words from the command line.
+ * defined twice, cycles, undefined and unused variables. `set` holds NAME=VALUE words from the command line.
  */
 int recipe_read(struct recipe *r, const char *path, char *const *set, size_t sets, struct err *e);
 void recipe_release(struct recipe *r);
@@ -122,12 +178,6 @@ int place_fail(struct err *e, struct place p, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int place_line(struct place p);
 
-/* Shared with expand.c. */
-struct var *recipe_var(const struct recipe *r, const char *name);
-int recipe_expand(struct recipe *r, struct err *e);
-/* The text of a range with variables replaced, not split (what an include line names). */
-int expand_text(const struct recipe *r, struct range where, struct buf *out, struct err *e);
-struct word *words_add(struct words *w, const char *text, size_t len, struct place at);
 void words_release(struct words *w);
 
 #endif

@@ -107,7 +107,7 @@ static void spell_out(int argc, char **argv, struct names *out)
 
 static int run_words(int argc, char **argv, const struct command *c)
 {
-	int dry = 0, keep = 0, always = 0, quiet = 0, words, code, lock = -1;
+	int dry = 0, keep = 0, always = 0, explain = 0, quiet = 0, words, code, lock = -1;
 	int64_t jobs = 1;
 	struct stores *s = NULL;
 	struct runner r = { 0 };
@@ -120,6 +120,8 @@ static int run_words(int argc, char **argv, const struct command *c)
 		{ "keep-going", OPT_FLAG, &keep, "",
 		  "-k: when a rule fails, go on with those that don't need it", .quiet = 1 },
 		{ "always", OPT_FLAG, &always, "", "-B: run everything, known or not", .quiet = 1 },
+		{ "explain", OPT_FLAG, &explain, "",
+		  "before a stage starts, say why, where its rule is, and its command in full", .quiet = 1 },
 		{ "quiet", OPT_FLAG, &quiet, "", "-q: no talk", .quiet = 1 },
 		{ 0 }
 	};
@@ -141,6 +143,7 @@ static int run_words(int argc, char **argv, const struct command *c)
 	r.jobs = (int)jobs;
 	r.keep_going = keep;
 	r.always = always;
+	r.explain = explain;
 	if (!dry) {
 		code = runner_run(&r);
 	} else if (runner_look(&r, &e) < 0) {

@@ -116,7 +116,10 @@ static int start_step(struct runner *r, struct task *t, struct err *e)
 		goto out;
 	if (t->rule->kind == RULE_FILE && make_parent(t->rule->target, e) < 0)
 		goto out;
-	talk("%s: %s runs: %s", t->rule->target, tool->name, buf_str(&t->why));
+	if (r->explain)
+		step_explain(t, &args);
+	else
+		talk("%s: %s runs: %s", t->rule->target, tool->name, buf_str(&t->why));
 	if (child_start(&t->child, tool->path, args.at, r->jobs > 1, e) < 0)
 		goto out;
 	t->state = TASK_RUNNING;

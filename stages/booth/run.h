@@ -77,7 +77,7 @@ struct runner {
 	struct tools tools;
 	struct task *task;
 	size_t tasks;
-	int jobs, keep_going, always;
+	int jobs, keep_going, always, explain;
 	char *const *set;               /* NAME=VALUE words */
 	size_t sets;
 };
@@ -109,6 +109,8 @@ void task_first_step(struct task *t);
 
 /* The arguments of the step at hand. `args` end with NULL; release with names_release. */
 int step_args(struct runner *r, struct task *t, int force, struct names *args, struct err *e);
+/* Say why the step at hand runs, and how, on stderr. */
+void step_explain(const struct task *t, const struct names *args);
 /* Does the step write the task's file by itself (--out)? */
 int step_writes_file(struct runner *r, const struct task *t, int *by_stage, struct err *e);
 
