@@ -27,8 +27,8 @@
  * they are one of the lines below, set a variable or begin a rule: those may be indented with spaces.
  *
  * $(NAME) or ${NAME} is a variable, or else the result of the target of that name (its path, for a
- * file), which is then needed too. The name may be put together: $(STEPS_$(NAME)). $$ is a dollar
- * sign. Words are quoted as in the shell, except that $(NAME) is replaced inside of single quotes as
+ * file), which is then needed too. The name may be put together, $(STEPS_$(NAME)), also where it is set.
+ * $$ is a dollar sign. Words are quoted as in the shell, except that $(NAME) is replaced inside of single quotes as
  * well, as make does. Outside of quotes the value of a variable is split into words (and may hold
  * quotes); inside of quotes it is taken as it is. A leading ~/ is the home folder. Variables are
  * replaced when everything was read, so the last line that sets one counts everywhere; only the

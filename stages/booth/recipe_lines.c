@@ -56,60 +56,6 @@ size_t trim_end(const char *text, size_t at, size_t end)
 	return end;
 }
 
-/* The value of an assignment: one line; a backslash at a line's end is one blank, as in make. */
-static char *join_value(const char *text, size_t at, size_t end)
-{
-	struct buf b = { 0 };
-
-	for (size_t i = at; i < end; i++) {
-		if (text[i] == '\\' && i + 1 < end && text[i + 1] == '\n') {
-			i = skip_blanks(text, i + 2, end) - 1;
-			while (b.len && b.at[b.len - 1] == ' ')
-				b.at[--b.len] = 0;
-			buf_addc(&b, ' ');
-		} else {
-			buf_addc(&b, text[i]);
-		}
-	}
-	buf_adds(&b, "");
-	return b.at ? buf_detach(&b) : xstrdup("");
-}
-
-/* NAME = VALUE, NAME ?= VALUE or NAME += VALUE: 1 it was one, 0 it is something else. */
-static int read_assignment(struct reader *rd, const struct line *l, struct err *e)
-{
-	const char *text = rd->text;
-	size_t n = name_length(text + l->at), op = skip_blanks(text, l->at + n, l->stop), from;
-	struct place here = { rd->source, l->at };
-	char kind = text[op], *name, *value;
-	const struct var *v;
-	int two = kind != '=', ret = 0;
-
-	if (n && kind == ':' && (text[op + 1] == '=' || text[op + 1] == ':'))
-		return place_fail(e, (struct place){ rd->source, op },
-				  "':=' is not known, '=', '?=' or '+=' is wanted");
-	if (!n || op >= l->stop || !strchr("=?+", kind) || (two && text[op + 1] != '='))
-		return 0;
-	from = skip_blanks(text, op + 1 + (size_t)two, l->stop);
-	/* a value is everything up to a comment; quotes in it are part of it */
-	value = join_value(text, from, trim_end(text, from, l->stop));
-	name = xstrndup(text + l->at, n);
-	v = scope_var(rd->recipe, rd->scope, name);
-	if (v && v->from == VAR_ITEM) {
-		free(value);
-		ret = place_fail(e, here, "'%s' gets its values from the 'for' in line %d", name,
-				 place_line(v->at));
-	} else if (kind == '?') {
-		ret = var_default(rd->recipe, rd->scope, name, value, here, e);
-	} else if (kind == '+') {
-		ret = var_append(rd->recipe, rd->scope, name, value, here, e);
-	} else {
-		var_set(rd->recipe, rd->scope, name, value, VAR_FILE, here);
-	}
-	free(name);
-	return ret < 0 ? -1 : 1;
-}
-
 static int read_include(struct reader *rd, const struct line *l, struct err *e)
 {
 	size_t at = skip_blanks(rd->text, l->rest, l->stop), end = trim_end(rd->text, at, l->stop);

@@ -76,6 +76,11 @@ enum keyword keyword_at(const char *text, size_t at, size_t stop, size_t *rest);
 size_t skip_blanks(const char *text, size_t at, size_t end);
 size_t trim_end(const char *text, size_t at, size_t end);
 
+/* ---- recipe_vars.c ---- */
+
+/* NAME = VALUE, NAME ?= VALUE or NAME += VALUE: 1 it was one, 0 it is something else, -1. */
+int read_assignment(struct reader *rd, const struct line *l, struct err *e);
+
 /* ---- recipe_blocks.c: the lines behind `l`, to the end of its block ---- */
 
 int read_if(struct reader *rd, const struct line *l, struct err *e);

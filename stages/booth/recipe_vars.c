@@ -211,6 +211,106 @@ int var_append(struct recipe *r, struct scope *s, const char *name, char *value,
 	return 0;
 }
 
+/* ---- lines that set one ---- */
+
+/* The value of an assignment: one line; a backslash at a line's end is one blank, as in make. */
+static char *join_value(const char *text, size_t at, size_t end)
+{
+	struct buf b = { 0 };
+
+	for (size_t i = at; i < end; i++) {
+		if (text[i] == '\\' && i + 1 < end && text[i + 1] == '\n') {
+			i = skip_blanks(text, i + 2, end) - 1;
+			while (b.len && b.at[b.len - 1] == ' ')
+				b.at[--b.len] = 0;
+			buf_addc(&b, ' ');
+		} else {
+			buf_addc(&b, text[i]);
+		}
+	}
+	buf_adds(&b, "");
+	return b.at ? buf_detach(&b) : xstrdup("");
+}
+
+/* The end of a name to set, which may be put together: NAME_$(OTHER). */
+static size_t name_end(const char *text, size_t at, size_t stop)
+{
+	int depth = 0;
+
+	for (; at < stop; at++) {
+		size_t n = name_length(text + at);
+
+		if (n)
+			at += n - 1;
+		else if (text[at] == '$' && strchr("({", text[at + 1]) && text[at + 1])
+			depth++, at++;
+		else if (depth && strchr(")}", text[at]))
+			depth--;
+		else if (!depth && !isdigit((unsigned char)text[at]))
+			break;
+	}
+	return at;
+}
+
+/* The name that is set, to be freed, or NULL. */
+static char *read_name(struct reader *rd, struct range where, struct err *e)
+{
+	struct buf name = { 0 };
+
+	if (expand_text(rd->recipe, rd->scope, where, &name, e) < 0) {
+		buf_release(&name);
+		return NULL;
+	}
+	if (!name.len || name_length(name.at) != name.len) {
+		place_fail(e, where.from, "'%s' is no name of a variable", name.at);
+		buf_release(&name);
+		return NULL;
+	}
+	return buf_detach(&name);
+}
+
+static int set_value(struct reader *rd, const char *name, char kind, char *value, struct place at,
+		     struct err *e)
+{
+	const struct var *v = scope_var(rd->recipe, rd->scope, name);
+
+	if (v && v->from == VAR_ITEM) {
+		free(value);
+		return place_fail(e, at, "'%s' gets its values from the 'for' in line %d", name,
+				  place_line(v->at));
+	}
+	if (kind == '?')
+		return var_default(rd->recipe, rd->scope, name, value, at, e);
+	if (kind == '+')
+		return var_append(rd->recipe, rd->scope, name, value, at, e);
+	var_set(rd->recipe, rd->scope, name, value, VAR_FILE, at);
+	return 0;
+}
+
+int read_assignment(struct reader *rd, const struct line *l, struct err *e)
+{
+	const char *text = rd->text;
+	size_t end = name_end(text, l->at, l->stop), op = skip_blanks(text, end, l->stop), from;
+	struct range where = { { rd->source, l->at }, end };
+	char kind = op < l->stop ? text[op] : 0, *name;
+	int two = kind != '=', ret;
+
+	if (end > l->at && kind == ':' && (text[op + 1] == '=' || text[op + 1] == ':'))
+		return place_fail(e, (struct place){ rd->source, op },
+				  "':=' is not known, '=', '?=' or '+=' is wanted");
+	if (end == l->at || !kind || !strchr("=?+", kind) || (two && text[op + 1] != '='))
+		return 0;
+	name = read_name(rd, where, e);
+	if (!name)
+		return -1;
+	from = skip_blanks(text, op + 1 + (size_t)two, l->stop);
+	/* a value is everything up to a comment; quotes in it are part of it */
+	ret = set_value(rd, name, kind, join_value(text, from, trim_end(text, from, l->stop)),
+			where.from, e);
+	free(name);
+	return ret < 0 ? -1 : 1;
+}
+
 /* ---- names ---- */
 
 const char *name_near(const struct recipe *r, const struct scope *s, const char *name)
