@@ -79,6 +79,8 @@ static void conditions(void)
 		    "ifndef A\nifdef A\nelse\nnonsense\nendif\nelse\ny:\n\tprep\nendif\n", NULL,
 		    "x: y = prep|caption|bucket\ny: = prep\n");
 	check_rules("x:\nifdef A\n\tprep --class $(p)\nelse\n\tprep\nendif\n", NULL, "x: = prep\n");
+	/* behind a '|' there is a stage, whatever it looks like; else lines behind spaces keep their meaning */
+	check_rules("x:\n    prep |\n    A = 1\n  y: x\n    caption\n", NULL, "x: = prep|A,=,1\ny: x = caption\n");
 	/* what is set so far */
 	check_rules("A = 1\nifeq ($(A),1)\nA = 2\nendif\nx:\n\tprep $(A)\n", NULL, "x: = prep,2\n");
 	/* words that are no conditions */
