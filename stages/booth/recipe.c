@@ -45,7 +45,7 @@ static int set_from_line(struct recipe *r, const char *word, struct err *e)
 	if (!is_assignment(word))
 		fail(e, "'%s' does not set a variable, NAME=VALUE is wanted", word);
 	else
-		ret = value_check(name, word + strlen(name) + 1, e);
+		ret = var_check_value(name, word + strlen(name) + 1, e);
 	if (ret == 0)
 		var_set(r, NULL, name, xstrdup(word + strlen(name) + 1), VAR_LINE,
 			(struct place){ 0 });

@@ -30,7 +30,7 @@ void var_set(struct recipe *r, struct scope *s, const char *name, char *value, e
 int var_default(struct recipe *r, struct scope *s, const char *name, char *value, struct place at,
 		struct err *e);
 /* A value from outside: one line of UTF-8. */
-int value_check(const char *name, const char *value, struct err *e);
+int var_check_value(const char *name, const char *value, struct err *e);
 int var_append(struct recipe *r, struct scope *s, const char *name, char *value, struct place at,
 	       struct err *e);
 

@@ -102,7 +102,7 @@ void var_set(struct recipe *r, struct scope *s, const char *name, char *value, e
 	}
 }
 
-int value_check(const char *name, const char *value, struct err *e)
+int var_check_value(const char *name, const char *value, struct err *e)
 {
 	size_t len = strlen(value);
 
@@ -126,7 +126,7 @@ int var_default(struct recipe *r, struct scope *s, const char *name, char *value
 		var_set(r, s, name, value, VAR_DEFAULT, at);
 	} else {
 		free(value);
-		if (value_check(name, env, &why) < 0)
+		if (var_check_value(name, env, &why) < 0)
 			return place_fail(e, at, "in the environment, %s", why.text);
 		var_set(r, s, name, xstrdup(env), VAR_ENVIRONMENT, at);
 	}
