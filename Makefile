@@ -39,7 +39,12 @@ UNITS = $(UNIT_SRC:tests/unit/%.c=$(B)/test/%)
 GOLDEN_BIN = $(if $(GOLDEN_SRC),$(B)/test/golden)
 TOOLS = $(foreach t,$(TOOL_SRC),$(B)/tools/$(basename $(notdir $(t))))
 
-.PHONY: all test unit check clean help golden bench interop demo base photos
+# What tests/torture needs: programs, and libraries for LD_PRELOAD (preload-*.c).
+TORTURE_SRC = $(wildcard tests/torture/*.c)
+TORTURE = $(patsubst tests/torture/%.c,$(B)/torture/%,$(filter-out tests/torture/preload-%,$(TORTURE_SRC))) \
+	$(patsubst tests/torture/%.c,$(B)/torture/%.so,$(filter tests/torture/preload-%,$(TORTURE_SRC)))
+
+.PHONY: all test unit check clean help golden bench interop demo base photos torture
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
@@ -89,7 +94,15 @@ $(B)/tools/%: $(B)/examples/%.o $(B)/libbooth.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL) -o $@ $^ $(LIBS)
 
-test: all $(UNITS) $(GOLDEN_BIN)
+$(B)/torture/%.so: tests/torture/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(STD) $(CFLAGS) -shared -fPIC -o $@ $<
+
+$(B)/torture/%: $(B)/tests/torture/%.o $(B)/libbooth.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL) -o $@ $^ $(LIBS)
+
+test: all $(UNITS) $(GOLDEN_BIN) $(TORTURE)
 	$(Q)B=$(B) sh tests/run
 
 unit: $(UNITS)
@@ -104,6 +117,10 @@ check: $(STAGES)
 # BENCH="unet lora prep startup" picks parts; ROUNDS=3
 bench: all
 	$(Q)B=$(B) sh tests/bench/run $(BENCH)
+
+# Faults, at length: LETTER="b c" picks parts, ROUNDS=n
+torture: all $(TORTURE)
+	$(Q)B=$(B) LETTER="$(LETTER)" ROUNDS=$(ROUNDS) sh tests/torture/run
 
 # INTEROP=REGEX: only checks whose names match it
 interop: all
@@ -130,6 +147,7 @@ help:
 	@echo "make demo       teach the example base model a subject (minutes); make base remakes that model (an hour)"
 	@echo "make test       every test      make unit      unit tests only"
 	@echo "make golden     recorded numbers (GOLDEN=FOLDER)"
+	@echo "make torture    faults at length: kills, full disks, damage (LETTER=a..h, ROUNDS=n)"
 	@echo "make check      floors, format, duplicates, companions of ops"
 	@echo "make bench      speed and memory, against PyTorch where it is (BENCH=PART, ROUNDS=3)"
 	@echo "make photos     the recipes on every subject of ../shared/photos (minutes)"

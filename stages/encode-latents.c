@@ -147,17 +147,18 @@ static int one_item(struct work *w, size_t row, struct err *e)
 	struct result r = { 0 };
 	struct ref image;
 	char text[STAGE_NAME + 1 + OID_HEX];
-	int found = -1;
+	int found = -1, claim = CLAIM_NONE;
 
 	if (ref_parse(w->j->stores, table_get(w->out, row, w->c.image), &image, e) < 0 ||
 	    item_key(w, row, &image, &a, e) < 0)
 		goto out;
-	found = w->j->force ? 0 : store_find(w->j->stores, &a, &r, e);
+	found = job_find(w->j, &a, &r, &claim, e);
 	if (found == 0)
 		found = open_model(w, e) < 0 ? -1 : compute(w, row, &image, &a, &r, e);
 	if (found >= 0)
 		table_set(w->out, row, w->c.moments, ref_text(&r.out, text));
 out:
+	claim_drop(claim);
 	result_release(&r);
 	action_release(&a);
 	return found < 0 ? -1 : 0;

@@ -82,7 +82,7 @@ static int prepare(struct run *r, struct err *e)
 static int run(struct job *j, struct table *out, struct err *e)
 {
 	struct run r = { .j = j, .o = j->params, .states = { -1, -1 } };
-	int ret = -1;
+	int claim = CLAIM_NONE, ret = -1;
 
 	if (prepare(&r, e) < 0)
 		goto out;
@@ -94,11 +94,13 @@ static int run(struct job *j, struct table *out, struct err *e)
 	if (!is_vae(&r) && hidden_begin(&r.hidden, j->stores, &r.line, r.o->model, r.o->clip_skip,
 					r.o->max_tokens, e) < 0)
 		goto out;
-	if (trainer_place(&r.t, e) < 0 || weights_fill(&r, e) < 0 || state_resume(&r, e) < 0 ||
+	if (trainer_place(&r.t, e) < 0 || weights_fill(&r, e) < 0 || state_claim(&r, &claim, e) < 0 ||
+	    state_resume(&r, e) < 0 ||
 	    go(&r, e) < 0)
 		goto out;
 	ret = state_result(&r, out, e);
 out:
+	claim_drop(claim);
 	release(&r);
 	return ret;
 }

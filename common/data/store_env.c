@@ -15,6 +15,7 @@
 #define MAP_USUAL ((size_t)16 << 30)    /* address space only; halved where a limit refuses it */
 #define MAP_LEAST ((size_t)1 << 20)
 #define HELD_WAITS 300                   /* times 10 ms */
+#define MADE_WAITS 100                   /* times 10 ms */
 #define PAGES_AHEAD 256                 /* above what a transaction takes in vain at the end */
 
 struct env {
@@ -180,7 +181,20 @@ static int find_tables(struct env *env, int format, MDB_txn *txn, unsigned flags
 }
 
 /*
- * In one transaction: the tables exist and carry our format. 1, 0 (read-only and not made yet), -1.
+ * The first transaction makes the tables, so where there
+ * was one and they are not found, something is broken.
+ */
+static int was_written(struct env *env)
+{
+	MDB_envinfo info;
+
+	return mdb_env_info(env->mdb, &info) == 0 && info.me_last_txnid > 0;
+}
+
+/*
+ * In one transaction: the tables exist and carry our format. 1, 0 (not made yet), -1. With `make`
+ * it is a writing one: nobody else can be about to make them, and they are made if there never was
+ * one. To go on writing into a broken tree would end in chaos.
  */
 static int open_tables(struct env *env, int format, int make, struct err *e)
 {
@@ -193,7 +207,9 @@ static int open_tables(struct env *env, int format, int make, struct err *e)
 	}
 	if (rc)
 		return fail_mdb(e, env->folder, "open", rc);
-	found = find_tables(env, format, txn, make ? MDB_CREATE : 0, e);
+	found = find_tables(env, format, txn, make && !was_written(env) ? MDB_CREATE : 0, e);
+	if (found == 0 && make)
+		found = fail_mdb(e, env->folder, "read", MDB_CORRUPTED);
 	if (found <= 0) {
 		mdb_txn_abort(txn);
 		return found;
@@ -205,25 +221,20 @@ static int open_tables(struct env *env, int format, int make, struct err *e)
 }
 
 /*
- * The first transaction makes the tables, so where there
- * was one and they are not found, something is broken.
+ * Another process that makes the tables is seen by mdb_env_info before it is by a transaction, for
+ * as long as its write to disk takes.
  */
-static int was_written(struct env *env)
-{
-	MDB_envinfo info;
-
-	return mdb_env_info(env->mdb, &info) == 0 && info.me_last_txnid > 0;
-}
-
-/*
- * Somebody else may have made them since we looked. To go
- * on writing into a broken tree would end in chaos.
- */
-static int find_again(struct env *env, int format, struct err *e)
+static int find_made(struct env *env, int format, struct err *e)
 {
 	int found = open_tables(env, format, 0, e);
 
-	return found ? found : fail_mdb(e, env->folder, "read", MDB_CORRUPTED);
+	for (int i = 0; found == 0 && env->read_only && was_written(env); i++) {
+		if (i == MADE_WAITS)
+			return fail_mdb(e, env->folder, "read", MDB_CORRUPTED);
+		usleep(10000);
+		found = open_tables(env, format, 0, e);
+	}
+	return found == 0 && !env->read_only ? open_tables(env, format, 1, e) : found;
 }
 
 static size_t first_map(const char *data, size_t map)
@@ -261,11 +272,7 @@ int env_open(struct env **out, const char *folder, int format, enum env_mode mod
 	if (open_somehow(env, first_map(data, map), e) < 0 || check_length(env, e) < 0)
 		goto out;
 	mdb_reader_check(env->mdb, &dead);
-	found = open_tables(env, format, 0, e);
-	if (found == 0 && was_written(env))
-		found = find_again(env, format, e);
-	else if (found == 0 && !env->read_only)
-		found = open_tables(env, format, 1, e);
+	found = find_made(env, format, e);
 out:
 	free(data);
 	if (found == 1)

@@ -3,10 +3,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/file.h"
+#include "common/base/talk.h"
+
+#define PATIENCE 1.0            /* seconds of waiting before it is told */
 
 int lock_take(const char *root, int alone, struct err *e)
 {
@@ -31,4 +36,60 @@ int lock_take(const char *root, int alone, struct err *e)
 out:
 	free(path);
 	return fd;
+}
+
+/* The first 63 bits of the key; the largest offset is left out, as a range must end below it. */
+static off_t byte_of(const struct oid *key)
+{
+	uint64_t v;
+
+	memcpy(&v, key->at, sizeof v);
+	return (off_t)(v >> 1 & ~(uint64_t)1);
+}
+
+/* 0 held, or CLAIM_NONE, CLAIM_STOPPED. */
+static int wait_for(int fd, off_t byte, struct err *e)
+{
+	struct flock range = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+	struct timespec pause = { .tv_nsec = 2000000 };
+	double start = clock_now();
+	int told = 0;
+
+	while (fcntl(fd, F_OFD_SETLK, &range) < 0) {
+		if (errno != EAGAIN && errno != EACCES && errno != EINTR)
+			return CLAIM_NONE;
+		if (stop_wanted()) {
+			fail(e, "stopped while another process was computing the same");
+			return CLAIM_STOPPED;
+		}
+		if (!told && clock_now() - start > PATIENCE) {
+			talk("another process is computing the same: waiting for its result");
+			told = 1;
+		}
+		nanosleep(&pause, NULL);
+		if (pause.tv_nsec < 50000000)
+			pause.tv_nsec *= 2;
+	}
+	return 0;
+}
+
+int claim_take(const char *root, const struct oid *key, struct err *e)
+{
+	char *path = path_join(root, "doing");
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666), ret = CLAIM_NONE;
+
+	free(path);
+	if (fd < 0)
+		return CLAIM_NONE;
+	ret = wait_for(fd, byte_of(key), e);
+	if (ret == 0)
+		return fd;
+	close(fd);
+	return ret;
+}
+
+void claim_drop(int claim)
+{
+	if (claim >= 0)
+		close(claim);
 }

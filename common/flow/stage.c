@@ -240,10 +240,25 @@ out:
 	return code;
 }
 
+/* Not known: wait for whoever computes it already, and look again. */
+static int find_claimed(struct job *j, struct result *r, int *claim, struct err *e)
+{
+	struct oid key;
+
+	action_key(&j->action, &key);
+	*claim = claim_take(stores_root(j->stores), &key, e);
+	return *claim == CLAIM_STOPPED ? -1 : *claim < 0 ? 0 : find_known(j, r, e);
+}
+
 static int find_or_run(struct job *j, int dry_run, struct err *e)
 {
 	struct result r = { 0 };
-	int found = find_known(j, &r, e), code;
+	int found = find_known(j, &r, e), claim = CLAIM_NONE, code;
+
+	if (found == 0 && !dry_run) {
+		result_release(&r);
+		found = find_claimed(j, &r, &claim, e);
+	}
 
 	if (found < 0) {
 		warn("%s", e->text);
@@ -256,6 +271,7 @@ static int find_or_run(struct job *j, int dry_run, struct err *e)
 	} else {
 		code = dry_run ? print_reason(j, e) : run_stage(j, e);
 	}
+	claim_drop(claim);
 	result_release(&r);
 	return code;
 }

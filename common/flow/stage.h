@@ -35,6 +35,7 @@
 #include "common/base/opt.h"
 #include "common/base/talk.h"
 #include "common/data/store.h"
+#include "common/flow/lock.h"
 
 enum stage_input {
 	INPUT_NONE,             /* gen-class */
@@ -97,6 +98,13 @@ int stage_main(int argc, char **argv, const struct stage *stage, const struct op
  * its inputs.
  */
 int job_item_action(struct job *j, struct action *a, const char *const *params, struct err *e);
+
+/*
+ * Is the result of an item known? 1 yes (*r is filled), 0 no: compute and record it, then give the
+ * claim back (claim_drop, lock.h), -1 failed. An item that another process is computing is waited
+ * for. With --force always 0.
+ */
+int job_find(struct job *j, const struct action *a, struct result *r, int *claim, struct err *e);
 
 /* Report an item that cannot be processed: "bucket: 'rex/03.jpg': reason"; counted, never dropped silently. */
 void job_item_failed(struct job *j, const char *item, const struct err *why);

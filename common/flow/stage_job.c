@@ -127,6 +127,26 @@ int job_item_action(struct job *j, struct action *a, const char *const *params, 
 	return 0;
 }
 
+int job_find(struct job *j, const struct action *a, struct result *r, int *claim, struct err *e)
+{
+	int found = j->force ? 0 : store_find(j->stores, a, r, e);
+	struct oid key;
+
+	*claim = CLAIM_NONE;
+	if (found)
+		return found;
+	action_key(a, &key);
+	*claim = claim_take(stores_root(j->stores), &key, e);
+	if (*claim == CLAIM_STOPPED)
+		return -1;
+	found = j->force || *claim < 0 ? 0 : store_find(j->stores, a, r, e);
+	if (found) {
+		claim_drop(*claim);
+		*claim = CLAIM_NONE;
+	}
+	return found;
+}
+
 void job_item_failed(struct job *j, const char *item, const struct err *why)
 {
 	__atomic_add_fetch(&j->failed, 1, __ATOMIC_SEQ_CST);

@@ -19,6 +19,7 @@ struct draw {
 	struct oid model, tokenizer;
 	int installed;                  /* the tokenizer is the installed one, and enters the key */
 	struct progress bar;
+	size_t shared;                  /* pictures that another process drew meanwhile */
 	int64_t before, batch, steps;   /* steps of finished batches; of
 					 * this one: pictures, steps each */
 };
@@ -331,6 +332,40 @@ static int one_batch(struct draw *d, struct wish *w, int64_t n, struct err *e)
 	return 0;
 }
 
+/*
+ * The next of n missing pictures, up to a batch of them: their number, or -1. One that another
+ * process draws is waited for. The claim is that of the first, which is where the batches of two
+ * processes that draw the same meet.
+ */
+static int64_t next_batch(struct draw *d, struct wish **todo, size_t n, int *claim, struct err *e)
+{
+	struct action a = { 0 };
+	struct oid key;
+	int64_t most, k;
+	int known;
+
+	if (wish_key(d, todo[0], &a, e) < 0)
+		return -1;
+	action_key(&a, &key);
+	action_release(&a);
+	*claim = claim_take(stores_root(d->j->stores), &key, e);
+	known = *claim == CLAIM_STOPPED ? -1 : recall(d, todo[0], e);
+	if (known < 0)
+		return -1;
+	if (known) {
+		d->before += todo[0]->prompt->steps;
+		d->shared++;
+		return 1;
+	}
+	most = run_length(d, todo, n);
+	for (k = 1; k < most && !known; k++)    /* one that is known by now ends the batch */
+		known = recall(d, todo[k], e);
+	if (known < 0)
+		return -1;
+	k -= known;
+	return one_batch(d, todo[0], k, e) < 0 ? -1 : k;
+}
+
 static int draw_missing(struct draw *d, struct wish **todo, size_t n, struct err *e)
 {
 	int64_t total = 0;
@@ -341,9 +376,11 @@ static int draw_missing(struct draw *d, struct wish **todo, size_t n, struct err
 		return -1;
 	progress_begin(&d->bar, d->j->stage->name, "steps", total);
 	for (size_t i = 0; i < n;) {
-		int64_t k = run_length(d, todo + i, n - i);
+		int claim = CLAIM_NONE;
+		int64_t k = next_batch(d, todo + i, n - i, &claim, e);
 
-		if (one_batch(d, todo[i], k, e) < 0)
+		claim_drop(claim);
+		if (k < 0)
 			return err_prefix(e, "%zu of %zu pictures are done", i, n);
 		i += (size_t)k;
 		if (stop_wanted() && i < n)
@@ -372,6 +409,7 @@ int draw_all(struct job *j, const struct draw_options *o, struct wish *w, size_t
 	}
 	if (missing && draw_missing(&d, todo, missing, e) < 0)
 		goto out;
+	missing -= d.shared;
 	talk("%zu picture%s drawn, %zu known", missing - (j->failed - failed), missing - (j->failed - failed) == 1 ? "" : "s",
 	     n - missing);
 	ret = 0;

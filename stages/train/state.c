@@ -309,6 +309,19 @@ static int start_over(struct run *r, struct err *e)
 	return weights_fill(r, e);
 }
 
+int state_claim(struct run *r, int *claim, struct err *e)
+{
+	struct action a = { 0 };
+	struct oid key;
+
+	if (state_key(r, "state", 0, &a, e) < 0)
+		return -1;
+	action_key(&a, &key);
+	action_release(&a);
+	*claim = claim_take(stores_root(r->j->stores), &key, e);
+	return *claim == CLAIM_STOPPED ? -1 : 0;
+}
+
 int state_resume(struct run *r, struct err *e)
 {
 	struct known k = { 0 };

@@ -130,6 +130,8 @@ int step_validate(struct run *r, struct item *it, int t, uint32_t number, float 
 		  struct err *e);
 
 /* state.c */
+/* Trainings of the same trajectory, however far, go one after the other (claim_drop ends it). */
+int state_claim(struct run *r, int *claim, struct err *e);
 int state_resume(struct run *r, struct err *e);
 int state_save(struct run *r, struct err *e);
 /* The result: weights, averages, the log. */
