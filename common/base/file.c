@@ -3,9 +3,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
@@ -110,10 +113,13 @@ struct file_new {
 	FILE *f;
 	char *path, *temp, *folder;
 	int64_t len;
+	int lock;               /* the same open file: the name is ours until it is renamed */
 };
 
 static void file_new_free(struct file_new *f)
 {
+	if (f->lock >= 0)
+		close(f->lock);
 	free(f->path);
 	free(f->temp);
 	free(f->folder);
@@ -121,21 +127,116 @@ static void file_new_free(struct file_new *f)
 }
 
 /* A name of its own in the same folder; short, so that a long base name cannot make it too long. */
+static char *temp_name(const struct file_new *f, int i)
+{
+	uint32_t h = 2166136261u;       /* FNV-1a: different files seldom meet, and may */
+	char name[64];
+
+	for (const char *p = path_base(f->path); *p; p++)
+		h = (h ^ (unsigned char)*p) * 16777619u;
+	snprintf(name, sizeof name, ".booth-%08x-%d.tmp", (unsigned)h, i);
+	return path_join(f->folder, name);
+}
+
+/*
+ * Open a temporary name and lock it: -1 with EWOULDBLOCK if another process is writing there. One
+ * that a killed process left is not locked any more, and ours. Where there are no locks, only a
+ * name that is not there is ours.
+ */
+static int open_locked(const char *temp)
+{
+	struct stat ours, named;
+	int fd = open(temp, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+
+	if (fd < 0)
+		return -1;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		int none = errno != EWOULDBLOCK && fstat(fd, &ours) == 0 && ours.st_size == 0;
+
+		if (none)
+			return fd;
+		errno = EWOULDBLOCK;
+	} else if (fstat(fd, &ours) == 0 && stat(temp, &named) == 0 &&
+		   ours.st_ino == named.st_ino && ours.st_dev == named.st_dev) {
+		if (ftruncate(fd, 0) == 0)
+			return fd;
+	} else {
+		errno = EWOULDBLOCK;    /* renamed or removed while we opened it */
+	}
+	{
+		int why = errno;
+
+		close(fd);
+		errno = why;
+	}
+	return -1;
+}
+
+/* What killed processes left under the names that follow. */
+static void remove_left(const struct file_new *f, int i)
+{
+	for (int more = 1; more && i < 1000; i++) {
+		char *temp = temp_name(f, i);
+		int fd = is_file(temp) ? open_locked(temp) : -1;
+
+		more = fd >= 0;
+		if (more) {
+			unlink(temp);
+			close(fd);
+		}
+		free(temp);
+	}
+}
+
 static int open_temp(struct file_new *f)
 {
 	for (int i = 0; i < 1000; i++) {
-		char name[64];
 		int fd;
 
-		snprintf(name, sizeof name, ".booth-%ld-%d.tmp", (long)getpid(), i);
 		free(f->temp);
-		f->temp = path_join(f->folder, name);
-		fd = open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-		if (fd >= 0 || errno != EEXIST)
+		f->temp = temp_name(f, i);
+		fd = open_locked(f->temp);
+		if (fd >= 0)
+			remove_left(f, i + 1);
+		if (fd >= 0 || (errno != EWOULDBLOCK && errno != EACCES && errno != ELOOP) ||
+		    (errno == EACCES && access(f->temp, F_OK) < 0))
 			return fd;
 	}
 	errno = EEXIST;
 	return -1;
+}
+
+/* A killed process whose parent has not asked for its end still has its number. */
+static int has_ended(pid_t pid)
+{
+	char path[64], text[512];
+	const char *state;
+	size_t n;
+	FILE *f;
+
+	if (kill(pid, 0) < 0)
+		return errno == ESRCH;
+	snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+	f = fopen(path, "r");
+	if (!f)
+		return 0;
+	n = fread(text, 1, sizeof text - 1, f);
+	fclose(f);
+	text[n] = 0;
+	state = strrchr(text, ')');     /* "12 (name) Z ..." */
+	return state && (state[1] == ' ') && (state[2] == 'Z' || state[2] == 'X');
+}
+
+int temp_abandoned(const char *name, const char *prefix)
+{
+	size_t n = strlen(prefix);
+	char *end;
+	long pid;
+
+	if (strncmp(name, prefix, n) || name[n] < '1' || name[n] > '9')
+		return 0;
+	pid = strtol(name + n, &end, 10);
+	return end > name + n && pid > 0 && pid <= INT_MAX && has_ended((pid_t)pid);
 }
 
 int file_begin(struct file_new **out, const char *path, struct err *e)
@@ -145,6 +246,7 @@ int file_begin(struct file_new **out, const char *path, struct err *e)
 	struct stat st;
 	int fd;
 
+	f->lock = -1;
 	f->path = xstrdup(path);
 	f->folder = folder ? xstrndup(path, folder) : xstrdup(".");
 	if (is_folder(path)) {
@@ -158,6 +260,7 @@ int file_begin(struct file_new **out, const char *path, struct err *e)
 	}
 	if (!stat(path, &st))
 		fchmod(fd, st.st_mode & 07777);
+	f->lock = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	f->f = fdopen(fd, "wb");
 	if (!f->f)
 		die(1, "out of memory, one open file wanted");
@@ -269,9 +372,14 @@ int make_folder(const char *path, struct err *e)
 		if (c != '/' && c)
 			continue;
 		*p = 0;
-		if (*copy && mkdir(copy, 0777) < 0 && !is_folder(copy)) {
-			ret = fail_errno(e, "cannot make folder '%s'", copy);
-			break;
+		if (*copy && mkdir(copy, 0777) < 0) {
+			int why = errno;
+
+			if (!is_folder(copy)) {
+				errno = why;
+				ret = fail_errno(e, "cannot make folder '%s'", copy);
+				break;
+			}
 		}
 		*p = c;
 		if (!c)

@@ -28,6 +28,13 @@ void map_close(struct map *m);
  */
 int file_replace(const char *path, const void *at, size_t len, struct err *e);
 
+/*
+ * Is `name` of the form PREFIXnumber..., and the number that of a process that has ended (on this
+ * machine)? Then what is there was left by a kill. Names of file_replace need no such look: who
+ * writes the same file next takes them over.
+ */
+int temp_abandoned(const char *name, const char *prefix);
+
 /* The same for contents written in pieces. file_commit or file_abort ends it, both free it. */
 struct file_new;
 int file_begin(struct file_new **out, const char *path, struct err *e);

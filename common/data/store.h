@@ -24,7 +24,11 @@
 #include "common/data/table.h"
 #include "common/data/tensor.h"
 
-#define STORE_FORMAT 1          /* in every environment; another one is refused by name */
+/*
+ * In every environment. A later one is refused by its number. Format 1 had no sums in recorded
+ * actions; it is read, and becomes format 2 with the first write.
+ */
+#define STORE_FORMAT 2
 #define STAGE_NAME 24           /* longest stage name, with the NUL */
 
 struct ref {                    /* a result: STAGE/32HEX */
@@ -191,6 +195,13 @@ int store_actions(struct stores *s, const char *stage, action_visit *visit, void
 typedef int object_visit(void *data, const struct ref *r, enum kind kind, size_t size);
 int store_objects(struct stores *s, const char *stage, object_visit *visit, void *data,
 		  struct err *e);
+/*
+ * Are the pages of a stage's file sound? 0, -1. What a damaged one can do and what is done about
+ * it: a value that is not what was written is never used (an object has its hash for a name, an
+ * action carries a sum), a page that is not sound is never written to, and one that would end the
+ * process ends it with a sentence and exit 1 (store_pages.h, store_guard.h).
+ */
+int store_check(struct stores *s, const char *stage, struct err *e);
 int store_delete(struct stores *s, const struct ref *r, struct err *e);
 int store_delete_action(struct stores *s, const char *stage, const struct oid *key, struct err *e);
 

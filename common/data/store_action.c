@@ -73,20 +73,40 @@ void result_release(struct result *r)
 
 /*
  * A record as stored: the fixed part, then stage, host, note and text. Numbers are in this
- * machine's order; stores do not travel between machines of different order.
+ * machine's order; stores do not travel between machines of different order. The sum is of the
+ * action's key and of the record without the sum; at least two of its bits are set, so that a
+ * damaged one is not taken for none at all, which is what records of format 1 have.
  */
 struct fixed {
-	uint32_t stage, host, note, text;       /* lengths */
+	uint8_t stage, sum[3], host, more[3];   /* lengths of names, the sum in two parts */
+	uint32_t note, text;                    /* lengths */
 	struct oid id;
 	double seconds;
 	int64_t time;                           /* nanoseconds since 1970, to keep the
 						 * order of quick ones */
 };
 
-static void encode(struct buf *b, const struct action *a, const struct result *r, int64_t ns)
+static void put_sum(struct fixed *f, const struct oid *key, const void *rest, size_t len)
+{
+	struct oid_state *hash = oid_start(KIND_BYTES);
+	struct oid sum;
+
+	memset(f->sum, 0, sizeof f->sum);
+	memset(f->more, 0, sizeof f->more);
+	oid_add(hash, key->at, sizeof key->at);
+	oid_add(hash, f, sizeof *f);
+	oid_add(hash, rest, len);
+	oid_end(hash, &sum);
+	memcpy(f->sum, sum.at, 3);
+	memcpy(f->more, sum.at + 3, 3);
+	f->sum[0] |= 3;
+}
+
+static void encode(struct buf *b, const struct oid *key, const struct action *a,
+		   const struct result *r, int64_t ns)
 {
 	struct fixed f = {
-		.stage = (uint32_t)strlen(r->out.stage), .host = (uint32_t)strlen(r->host),
+		.stage = (uint8_t)strlen(r->out.stage), .host = (uint8_t)strlen(r->host),
 		.note = (uint32_t)r->note.len, .text = (uint32_t)a->text.len,
 		.id = r->out.id, .seconds = r->seconds, .time = ns,
 	};
@@ -96,11 +116,24 @@ static void encode(struct buf *b, const struct action *a, const struct result *r
 	buf_adds(b, r->host);
 	buf_add(b, r->note.at, r->note.len);
 	buf_add(b, a->text.at, a->text.len);
+	put_sum(&f, key, b->at + sizeof f, b->len - sizeof f);
+	memcpy(b->at, &f, sizeof f);
+}
+
+static int check_sum(const struct fixed *f, const struct oid *key, const void *rest, size_t len,
+		     struct err *e)
+{
+	struct fixed want = *f;
+
+	if (!(f->sum[0] | f->sum[1] | f->sum[2] | f->more[0] | f->more[1] | f->more[2]))
+		return 0;
+	put_sum(&want, key, rest, len);
+	return memcmp(&want, f, sizeof want) ? fail(e, "a recorded action is damaged: its sum is another") : 0;
 }
 
 /* `text` may be NULL. */
-static int decode(struct result *r, struct buf *text, int64_t *ns, const void *at, size_t len,
-		  struct err *e)
+static int decode(struct result *r, const struct oid *key, struct buf *text, int64_t *ns,
+		  const void *at, size_t len, struct err *e)
 {
 	const char *p = at;
 	struct fixed f;
@@ -114,6 +147,8 @@ static int decode(struct result *r, struct buf *text, int64_t *ns, const void *a
 		return fail(e, "a recorded action is damaged: it has %zu bytes, %llu are wanted", len,
 			    (unsigned long long)want);
 	p += sizeof f;
+	if (check_sum(&f, key, p, len - sizeof f, e) < 0)
+		return -1;
 	buf_clear(&r->note);
 	memset(r->out.stage, 0, sizeof r->out.stage);
 	memset(r->host, 0, sizeof r->host);
@@ -136,15 +171,21 @@ static int decode(struct result *r, struct buf *text, int64_t *ns, const void *a
 int record_read(struct result *r, const struct oid *key, struct buf *text, const void *at,
 		size_t len, struct err *e)
 {
-	(void)key;
-	return decode(r, text, NULL, at, len, e);
+	return decode(r, key, text, NULL, at, len, e);
 }
 
 /* ---- find ---- */
 
+struct found {
+	struct result *r;
+	const struct oid *key;
+};
+
 static int decode_found(void *data, const void *at, size_t len, struct err *e)
 {
-	return decode(data, NULL, NULL, at, len, e);
+	struct found *f = data;
+
+	return decode(f->r, f->key, NULL, NULL, at, len, e);
 }
 
 static int find_waiting(struct stores *s, struct shelf *f, const struct oid *key, struct result *r,
@@ -155,7 +196,7 @@ static int find_waiting(struct stores *s, struct shelf *f, const struct oid *key
 	pthread_mutex_lock(&s->lock);
 	for (size_t i = f->actions; i-- > 0 && !found; )
 		if (oid_equal(&f->action[i].key, key))
-			found = decode(r, NULL, NULL, f->action[i].record.at,
+			found = decode(r, key, NULL, NULL, f->action[i].record.at,
 				       f->action[i].record.len, e) < 0 ? -1 : 1;
 	pthread_mutex_unlock(&s->lock);
 	return found;
@@ -166,6 +207,7 @@ int find_own(struct stores *s, const struct action *a, struct result *out, struc
 	struct result r = { 0 };
 	struct shelf *f;
 	struct oid key;
+	struct found to = { &r, &key };
 	int found = shelf_find(s, a->stage, 0, &f, e);
 
 	if (out)
@@ -175,7 +217,7 @@ int find_own(struct stores *s, const struct action *a, struct result *out, struc
 	action_key(a, &key);
 	found = find_waiting(s, f, &key, &r, e);
 	if (found == 0)
-		found = env_get(f->env, ENV_ACTIONS, key.at, sizeof key.at, decode_found, &r, e);
+		found = env_get(f->env, ENV_ACTIONS, key.at, sizeof key.at, decode_found, &to, e);
 	if (found == 1)
 		found = store_has(s, &r.out, e);
 	if (found == 1 && out) {
@@ -229,7 +271,7 @@ static int record(struct stores *s, const struct action *a, struct result *r, in
 	if (second_take(s, &r->out, e) < 0 || shelf_find(s, a->stage, 1, &f, e) < 0)
 		return -1;
 	action_key(a, &w.key);
-	encode(&w.record, a, r, ns);
+	encode(&w.record, &w.key, a, r, ns);
 	pthread_mutex_lock(&s->lock);
 	shelf_add_action_locked(s, f, &w);
 	ret = later ? flush_some_locked(s, e) : flush_locked(s, e);
@@ -273,7 +315,7 @@ static int list_one(void *data, const void *key, size_t key_len, const void *at,
 	new = &l->at[l->n++];
 	*new = (struct entry){ 0 };
 	memcpy(new->key.at, key, key_len);
-	return decode(&new->r, &new->text, &new->ns, at, len, e);
+	return decode(&new->r, &new->key, &new->text, &new->ns, at, len, e);
 }
 
 static int compare_time(const void *a, const void *b)

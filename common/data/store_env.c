@@ -1,21 +1,28 @@
 #include "common/data/store_env.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/file.h"
 #include "common/base/mem.h"
+#include "common/data/store_guard.h"
+#include "common/data/store_pages.h"
 
 #define MAP_USUAL ((size_t)16 << 30)    /* address space only; halved where a limit refuses it */
 #define MAP_LEAST ((size_t)1 << 20)
 #define HELD_WAITS 300                   /* times 10 ms */
 #define MADE_WAITS 100                   /* times 10 ms */
+#define KEY_LIMIT 511                   /* LMDB's */
+#define READERS 512
+#define LOCK_ROOM ((READERS + 4) * 64)   /* bytes; a reader takes 64 */
 #define PAGES_AHEAD 256                 /* above what a transaction takes in vain at the end */
 
 struct env {
@@ -26,6 +33,9 @@ struct env {
 	int why_read_only;              /* errno */
 	int held;                       /* atomic; read transactions that outlive a call */
 	size_t page;
+	int format, format_found;       /* ours; an older one becomes ours with the first write */
+	struct pages pages;             /* looked at before they are written to */
+	int free_checked;
 	pid_t pid;
 	pthread_rwlock_t map;           /* read: a transaction is open;
 					 * write: the map is replaced */
@@ -59,6 +69,15 @@ static int fail_mdb(struct err *e, const char *folder, const char *doing, int rc
 	}
 }
 
+/* What is wrong is in e. */
+static int fail_pages(struct err *e, const char *folder)
+{
+	struct err why = *e;
+
+	return fail(e, "store '%s' is damaged (%s); move it away, and what it held is made again when it is needed",
+		    folder, why.text);
+}
+
 /* ---- opening ---- */
 
 /*
@@ -83,7 +102,41 @@ static int check_length(struct env *env, struct err *e)
 	if ((unsigned long long)file.st_size < want)
 		return fail(e, "store '%s' is damaged: its file has %lld bytes, %llu are wanted; move it away, and "
 			    "what it held is made again when it is needed", env->folder, (long long)file.st_size, want);
+	if (info.me_last_txnid == 0)    /* new; somebody may be making it */
+		return 0;
+	if (pages_map(&env->pages, fd, env->page, e) < 0 || pages_metas(&env->pages, e) < 0)
+		return fail_pages(e, env->folder);
 	return 0;
+}
+
+static void on_assert(MDB_env *mdb, const char *what)
+{
+	const char *folder = "?";
+
+	(void)what;
+	mdb_env_get_path(mdb, &folder);
+	guard_failed(folder);
+}
+
+/*
+ * LMDB writes to its lock file through a map, so that a full disk would end the process there. 0,
+ * or ENOSPC and the like; other errors are LMDB's to meet.
+ */
+static int make_lock_room(const char *folder)
+{
+	char *path = path_join(folder, "lock.mdb");
+	struct stat st;
+	int fd = -1, rc = 0;
+
+	if (stat(path, &st) < 0 || (uint64_t)st.st_blocks * 512 < LOCK_ROOM)
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	if (fd >= 0) {
+		if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, LOCK_ROOM) < 0 && (errno == ENOSPC || errno == EDQUOT))
+			rc = errno;
+		close(fd);      /* before LMDB opens it, whose locks this would give back */
+	}
+	free(path);
+	return rc;
 }
 
 /* One try with one map size and one set of flags; env->mdb is NULL again if it failed. */
@@ -94,7 +147,8 @@ static int try_open(struct env *env, size_t map, unsigned flags)
 	if (rc)
 		return rc;
 	mdb_env_set_maxdbs(env->mdb, ENV__TABLES);
-	mdb_env_set_maxreaders(env->mdb, 512);
+	mdb_env_set_maxreaders(env->mdb, READERS);
+	mdb_env_set_assert(env->mdb, on_assert);
 	rc = mdb_env_set_mapsize(env->mdb, map);
 	if (!rc)
 		rc = mdb_env_open(env->mdb, env->folder, MDB_NOTLS | flags, 0666);
@@ -115,14 +169,54 @@ static unsigned look_flags(const char *folder)
 	return flags;
 }
 
+/* Less than two pages, and the beginning of what LMDB writes into a file that is new. */
+static int is_half_made(int fd)
+{
+	static const unsigned char head[20] = { [10] = 8, [16] = 0xde, [17] = 0xc0, [18] = 0xef, [19] = 0xbe };
+	unsigned char is[152] = { 0 };
+	static const unsigned char no_transaction[8];
+	ssize_t n = pread(fd, is, sizeof is, 0);
+	struct stat st;
+
+	return n > 0 && fstat(fd, &st) == 0 && st.st_size < 2 * sysconf(_SC_PAGESIZE) &&
+		!memcmp(is, head, (size_t)n < sizeof head ? (size_t)n : sizeof head) &&
+		!memcmp(is + 144, no_transaction, sizeof no_transaction);
+}
+
+/*
+ * A disk that was full when the file was made leaves a piece of its first two pages, and never had
+ * anything in it: it is made again. Others that find it wait until it is.
+ */
+static int open_half_made(struct env *env, size_t map, int rc)
+{
+	char *data = path_join(env->folder, "data.mdb");
+	int fd = open(data, O_RDWR | O_CLOEXEC);
+
+	free(data);
+	if (fd >= 0 && flock(fd, LOCK_EX) == 0) {
+		if (is_half_made(fd) && ftruncate(fd, 0) < 0)
+			rc = errno;
+		else
+			rc = try_open(env, map, 0);
+	}
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
 /*
  * With less address space where it is limited, and for reading only where writing is not allowed.
  */
 static int open_somehow(struct env *env, size_t map, struct err *e)
 {
 	unsigned flags = env->read_only ? look_flags(env->folder) : 0;
-	int rc = try_open(env, map, flags);
+	int rc = env->read_only ? 0 : make_lock_room(env->folder);
 
+	if (rc)
+		return fail_mdb(e, env->folder, "write to", rc);
+	rc = try_open(env, map, flags);
+	if (rc == MDB_INVALID && !env->read_only)
+		rc = open_half_made(env, map, rc);
 	while (rc == ENOMEM && map > MAP_LEAST) {
 		map /= 2;
 		rc = try_open(env, map, flags);
@@ -149,6 +243,18 @@ static int why_short(struct env *env, const struct change *c, size_t n)
 	return mdb_env_get_fd(env->mdb, &fd) ? EIO : file_why_short(fd, want);
 }
 
+static int parse_format(const char *at, size_t len)
+{
+	int v = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (at[i] < '0' || at[i] > '9' || i > 6)
+			return 0;
+		v = v * 10 + at[i] - '0';
+	}
+	return v;
+}
+
 /* Look for the tables: 1 all there and of our format, 0 not made yet, -1. */
 static int find_tables(struct env *env, int format, MDB_txn *txn, unsigned flags, struct err *e)
 {
@@ -167,6 +273,7 @@ static int find_tables(struct env *env, int format, MDB_txn *txn, unsigned flags
 	snprintf(text, sizeof text, "%d", format);
 	if (rc == MDB_NOTFOUND && flags) {
 		v = (MDB_val){ strlen(text), text };
+		env->format_found = format;
 		rc = mdb_put(txn, env->table[ENV_META], &key, &v, 0);
 		return rc ? fail_mdb(e, env->folder, "write to", rc) : 1;
 	}
@@ -174,9 +281,10 @@ static int find_tables(struct env *env, int format, MDB_txn *txn, unsigned flags
 		return 0;
 	if (rc)
 		return fail_mdb(e, env->folder, "read", rc);
-	if (v.mv_size != strlen(text) || memcmp(v.mv_data, text, v.mv_size))
-		return fail(e, "store '%s' has format %.*s, this program reads format %s", env->folder,
-			    (int)(v.mv_size < 15 ? v.mv_size : 15), (char *)v.mv_data, text);
+	env->format_found = parse_format(v.mv_data, v.mv_size);
+	if (env->format_found < 1 || env->format_found > format)
+		return fail(e, "store '%s' has format %.*s, this program reads formats up to %s: a newer one is needed",
+			    env->folder, (int)(v.mv_size < 15 ? v.mv_size : 15), (char *)v.mv_data, text);
 	return 1;
 }
 
@@ -268,12 +376,15 @@ int env_open(struct env **out, const char *folder, int format, enum env_mode mod
 	env->pid = getpid();
 	env->read_only = mode == ENV_LOOK;
 	env->why_read_only = EROFS;
+	env->format = format;
 	pthread_rwlock_init(&env->map, NULL);
+	guard_enter(env->folder);
 	if (open_somehow(env, first_map(data, map), e) < 0 || check_length(env, e) < 0)
 		goto out;
 	mdb_reader_check(env->mdb, &dead);
 	found = find_made(env, format, e);
 out:
+	guard_leave();
 	free(data);
 	if (found == 1)
 		*out = env;
@@ -290,6 +401,7 @@ void env_close(struct env *env)
 		BUG("store '%s' is closed while %d objects are held", env->folder, env->held);
 	if (env->mdb && env->pid == getpid())
 		mdb_env_close(env->mdb);
+	pages_unmap(&env->pages);
 	pthread_rwlock_destroy(&env->map);
 	free(env->folder);
 	free(env);
@@ -344,9 +456,11 @@ static int read_begin(struct env *env, MDB_txn **txn, struct err *e)
 		BUG("store '%s' was opened before a fork", env->folder);
 	for (int i = 0; i < 8; i++) {
 		pthread_rwlock_rdlock(&env->map);
+		guard_enter(env->folder);
 		rc = mdb_txn_begin(env->mdb, NULL, MDB_RDONLY, txn);
 		if (!rc)
 			return 0;
+		guard_leave();
 		pthread_rwlock_unlock(&env->map);
 		if (rc != MDB_MAP_RESIZED)
 			break;
@@ -359,6 +473,7 @@ static int read_begin(struct env *env, MDB_txn **txn, struct err *e)
 static void read_end(struct env *env, MDB_txn *txn)
 {
 	mdb_txn_abort(txn);
+	guard_leave();
 	pthread_rwlock_unlock(&env->map);
 }
 
@@ -384,6 +499,17 @@ int env_get(struct env *env, enum env_table table, const void *key, size_t key_l
 	return ret;
 }
 
+/* What is held is looked at without the guard, so that all of it must be there. */
+static void touch(const struct env *env, const MDB_val *v)
+{
+	const volatile char *at = v->mv_data;
+
+	for (size_t i = 0; i < v->mv_size; i += env->page)
+		(void)at[i];
+	if (v->mv_size)
+		(void)at[v->mv_size - 1];
+}
+
 int env_hold(struct env *env, enum env_table table, const void *key, size_t key_len,
 	     struct env_held *out, struct err *e)
 {
@@ -399,6 +525,8 @@ int env_hold(struct env *env, enum env_table table, const void *key, size_t key_
 		read_end(env, txn);
 		return rc == MDB_NOTFOUND ? 0 : fail_mdb(e, env->folder, "read", rc);
 	}
+	touch(env, &v);
+	guard_leave();
 	__atomic_add_fetch(&env->held, 1, __ATOMIC_SEQ_CST);
 	pthread_rwlock_unlock(&env->map);
 	*out = (struct env_held){ env, txn, v.mv_data, v.mv_size };
@@ -414,12 +542,30 @@ void env_drop(struct env_held *h)
 	*h = (struct env_held){ 0 };
 }
 
+/* Pages that lead back or aside give themselves away by the order of their keys. */
+static int is_after(const MDB_val *k, unsigned char *last, size_t *last_len)
+{
+	size_t n = k->mv_size < *last_len ? k->mv_size : *last_len;
+	int c;
+
+	if (!k->mv_size || k->mv_size > KEY_LIMIT)
+		return 0;
+	c = memcmp(k->mv_data, last, n);
+	if (c < 0 || (c == 0 && k->mv_size <= *last_len))
+		return 0;
+	memcpy(last, k->mv_data, k->mv_size);
+	*last_len = k->mv_size;
+	return 1;
+}
+
 int env_visit(struct env *env, enum env_table table, const void *from, size_t from_len,
 	      env_pair *use, void *data, struct err *e)
 {
 	MDB_val k = { from_len, (void *)(uintptr_t)from }, v;
 	MDB_txn *txn;
 	MDB_cursor *cursor;
+	unsigned char last[KEY_LIMIT];
+	size_t last_len = 0;
 	int rc, ret = 0;
 
 	if (read_begin(env, &txn, e) < 0)
@@ -431,6 +577,10 @@ int env_visit(struct env *env, enum env_table table, const void *from, size_t fr
 	}
 	rc = mdb_cursor_get(cursor, &k, &v, from_len ? MDB_SET_RANGE : MDB_FIRST);
 	while (!rc && !ret) {
+		if (!is_after(&k, last, &last_len)) {
+			rc = MDB_CORRUPTED;
+			break;
+		}
 		ret = use(data, k.mv_data, k.mv_size, v.mv_data, v.mv_size, e);
 		rc = ret ? 0 : mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
 	}
@@ -488,23 +638,70 @@ static int apply(struct env *env, MDB_txn *txn, const struct change *c)
 	return 0;
 }
 
+/*
+ * Writing into damaged pages would end in chaos (LMDB moves entries by what the pages say), so
+ * those that this transaction will change are looked at first. The writer's lock is held.
+ */
+static int check_pages(struct env *env, MDB_txn *txn, const struct change *c, size_t n,
+		       struct err *e)
+{
+	struct tree tree[ENV__TABLES];
+	struct snapshot s;
+	mdb_filehandle_t fd;
+
+	if (mdb_env_get_fd(env->mdb, &fd))
+		return fail(e, "its file is not open");
+	if (pages_map(&env->pages, fd, env->page, e) < 0 ||
+	    pages_snapshot(&env->pages, mdb_txn_id(txn) - 1, &s, e) < 0)
+		return -1;
+	if (!env->free_checked && pages_free(&env->pages, &s, e) < 0)
+		return -1;
+	env->free_checked = 1;
+	for (int i = 0; i < ENV__TABLES; i++)
+		if (pages_table(&env->pages, &s, table_name[i], &tree[i], e) < 0)
+			return -1;
+	for (size_t i = 0; i < n; i++)
+		if (pages_path(&env->pages, &s, &tree[c[i].table], c[i].key, c[i].key_len, e) < 0)
+			return -1;
+	return 0;
+}
+
+/* An older format has all that ours has but sums; from now on there will be some. */
+static int upgrade(struct env *env, MDB_txn *txn)
+{
+	MDB_val key = { sizeof format_key - 1, (void *)(uintptr_t)format_key }, v;
+	char text[16];
+
+	snprintf(text, sizeof text, "%d", env->format);
+	v = (MDB_val){ strlen(text), text };
+	return env->format_found < env->format ? mdb_put(txn, env->table[ENV_META], &key, &v, 0) : 0;
+}
+
+#define TOLD (-1)               /* none of LMDB's codes: the sentence is in e */
+
 /* One transaction, LMDB's code. The map is read-locked meanwhile, as it must not be replaced. */
-static int try_write(struct env *env, const struct change *c, size_t n)
+static int try_write(struct env *env, const struct change *c, size_t n, struct err *e)
 {
 	MDB_txn *txn;
 	int rc;
 
 	pthread_rwlock_rdlock(&env->map);
+	guard_enter(env->folder);
 	rc = mdb_txn_begin(env->mdb, NULL, 0, &txn);
 	if (!rc) {
-		rc = make_room(env);
+		rc = check_pages(env, txn, c, n, e) < 0 ? TOLD : make_room(env);
+		if (!rc)
+			rc = upgrade(env, txn);
 		for (size_t i = 0; i < n && !rc; i++)
 			rc = apply(env, txn, &c[i]);
 		if (rc)
 			mdb_txn_abort(txn);
 		else
 			rc = mdb_txn_commit(txn);
+		if (!rc)
+			env->format_found = env->format;
 	}
+	guard_leave();
 	pthread_rwlock_unlock(&env->map);
 	return rc;
 }
@@ -520,7 +717,7 @@ int env_write(struct env *env, const struct change *c, size_t n, struct err *e)
 	if (!n)
 		return 0;
 	for (int i = 0; i < 40; i++) {
-		rc = try_write(env, c, n);
+		rc = try_write(env, c, n, e);
 		if (rc == MDB_MAP_FULL) {
 			if (remap(env, env_map_size(env) * 2, e) < 0)
 				return -1;
@@ -531,7 +728,34 @@ int env_write(struct env *env, const struct change *c, size_t n, struct err *e)
 			break;
 		}
 	}
+	if (rc == TOLD)
+		return fail_pages(e, env->folder);
 	if (rc == EIO)
 		rc = why_short(env, c, n);
 	return rc ? fail_mdb(e, env->folder, "write to", rc) : 0;
+}
+
+/* ---- checking ---- */
+
+int env_check(struct env *env, struct err *e)
+{
+	struct pages p = { 0 };
+	struct snapshot s;
+	mdb_filehandle_t fd;
+	MDB_txn *txn;
+	int ret = -1;
+
+	for (int i = 0; i < 16 && ret < 0; i++) {
+		if (read_begin(env, &txn, e) < 0)
+			return -1;
+		/* A writer may have replaced the meta page since; then there is a newer one to look at. */
+		if (mdb_env_get_fd(env->mdb, &fd) == 0 && pages_map(&p, fd, env->page, e) == 0 &&
+		    pages_snapshot(&p, mdb_txn_id(txn), &s, e) == 0) {
+			ret = pages_all(&p, &s, e);
+			i = 16;
+		}
+		read_end(env, txn);
+	}
+	pages_unmap(&p);
+	return ret < 0 ? fail_pages(e, env->folder) : 0;
 }

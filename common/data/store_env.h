@@ -38,6 +38,9 @@ void env_close(struct env *env);                /* NULL is fine; BUG if somethin
 const char *env_folder(const struct env *env);
 size_t env_map_size(struct env *env);
 
+/* Every page, as it stands. */
+int env_check(struct env *env, struct err *e);
+
 /* Called with the value inside a read transaction; must not call env_*. < 0 is passed on. */
 typedef int env_use(void *data, const void *at, size_t len, struct err *e);
 int env_get(struct env *env, enum env_table table, const void *key, size_t key_len,

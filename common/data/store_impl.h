@@ -19,9 +19,11 @@ struct waiting_action {
 	struct buf record;
 };
 
+#define STAMP 72
+
 struct stamp {                          /* a file's hash, by the hash of its path */
 	struct oid path;
-	unsigned char value[64];
+	unsigned char value[STAMP];     /* 48 bytes of stamp, 16 of hash, 8 of both and the path */
 };
 
 /* One stage's environment, and what is to be written to it in the next transaction. */
@@ -91,6 +93,7 @@ int fail_object(const struct ref *r, struct err *e);
 int object_check(const struct ref *r, enum kind kind, const void *at, size_t len, struct err *e);
 
 int stage_name_valid(const char *stage, size_t len);
+void stamp_sum(unsigned char value[STAMP], const struct oid *path);
 int stamps_flush_locked(struct stores *s, struct err *e);
 
 #endif

@@ -134,6 +134,14 @@ int store_objects(struct stores *s, const char *stage, object_visit *visit, void
 	return ret;
 }
 
+int store_check(struct stores *s, const char *stage, struct err *e)
+{
+	struct shelf *f;
+	int found = stores_flush(s, e) < 0 ? -1 : shelf_find(s, stage, 0, &f, e);
+
+	return found <= 0 ? found : env_check(f->env, e);
+}
+
 /* ---- deleting ---- */
 
 static int delete_key(struct stores *s, const char *stage, enum env_table table,

@@ -40,16 +40,36 @@ static int same_stamp(const struct stat *a, const struct stat *b)
 static int copy_value(void *data, const void *at, size_t len, struct err *e)
 {
 	(void)e;
-	if (len == 64)
-		memcpy(data, at, 64);
+	if (len == STAMP)
+		memcpy(data, at, STAMP);
 	return 0;
+}
+
+void stamp_sum(unsigned char value[STAMP], const struct oid *path)
+{
+	struct oid_state *hash = oid_start(KIND_BYTES);
+	struct oid sum;
+
+	oid_add(hash, path->at, sizeof path->at);
+	oid_add(hash, value, 64);
+	oid_end(hash, &sum);
+	memcpy(value + 64, sum.at, STAMP - 64);
+}
+
+static int sum_fits(const unsigned char value[STAMP], const struct oid *path)
+{
+	unsigned char want[STAMP];
+
+	memcpy(want, value, STAMP);
+	stamp_sum(want, path);
+	return !memcmp(want, value, STAMP);
 }
 
 /* A cache that cannot be read is no cache; the error says nothing about the file. */
 static int cache_find(struct stores *s, const struct oid *path, const struct stat *st,
 		      struct oid *out)
 {
-	unsigned char want[48], value[64] = { 0 };
+	unsigned char want[48], value[STAMP] = { 0 };
 	struct err ignored;
 	struct shelf *f;
 
@@ -58,7 +78,7 @@ static int cache_find(struct stores *s, const struct oid *path, const struct sta
 	if (env_get(f->env, ENV_META, path->at, sizeof path->at, copy_value, value, &ignored) != 1)
 		return 0;
 	put_stamp(want, st);
-	if (memcmp(want, value, sizeof want))
+	if (memcmp(want, value, sizeof want) || !sum_fits(value, path))
 		return 0;
 	memcpy(out->at, value + sizeof want, sizeof out->at);
 	return 1;
@@ -82,6 +102,7 @@ static void cache_add(struct stores *s, const struct oid *path, const struct sta
 	new->path = *path;
 	put_stamp(new->value, st);
 	memcpy(new->value + 48, hash->at, sizeof hash->at);
+	stamp_sum(new->value, path);
 	if (st->st_size > SLOW || s->stamps >= 4096)
 		stamps_flush_locked(s, &ignored);
 	pthread_mutex_unlock(&s->lock);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/statfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -13,15 +14,38 @@
 
 #define PATIENCE 1.0            /* seconds of waiting before it is told */
 
+/* By linux/magic.h and the manual page of statfs. FUSE is left out: most of what it serves is local. */
+static const struct { uint32_t magic; const char *name; } network[] = {
+	{ 0x6969, "NFS" }, { 0x517b, "SMB" }, { 0xfe534d42, "SMB2" }, { 0xff534d42, "CIFS" },
+	{ 0x5346414f, "AFS" }, { 0x6b414653, "AFS" }, { 0x73757245, "Coda" }, { 0xc36400, "Ceph" },
+	{ 0x1021997, "9P" }, { 0xbd00bd0, "Lustre" }, { 0x47504653, "GPFS" }, { 0x19830326, "BeeGFS" },
+};
+
+static int check_place(const char *root, struct err *e)
+{
+	struct statfs s;
+
+	if (statfs(root, &s) < 0)
+		return fail_errno(e, "cannot look at '%s'", root);
+	for (size_t i = 0; i < sizeof network / sizeof *network; i++)
+		if ((uint32_t)s.f_type == network[i].magic)
+			return fail(e, "the store '%s' is on a network file system (%s), where LMDB cannot be "
+				    "shared and would be damaged: set BOOTH_STORE to a folder on a disk of this "
+				    "machine", root, network[i].name);
+	return 0;
+}
+
 int lock_take(const char *root, int alone, struct err *e)
 {
 	char *path = path_join(root, "lock");
-	int fd = make_folder(root, e) < 0 ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666),
-	    n = 0, busy;
+	int fd = make_folder(root, e) < 0 || check_place(root, e) < 0 ? -2 : -1, n = 0, busy;
 
+	if (fd == -1)
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
 	if (fd < 0) {
-		if (is_folder(root))
+		if (fd == -1)
 			fail_errno(e, "cannot open '%s'", path);
+		fd = -1;
 		goto out;
 	}
 	do {

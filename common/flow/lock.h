@@ -12,7 +12,8 @@
 
 /*
  * The descriptor to close, or -1. Shared waits for its turn (a deletion takes seconds); `alone`
- * does not wait: LOCK_BUSY if somebody uses the store. The folder is made if it is not there.
+ * does not wait: LOCK_BUSY if somebody uses the store. The folder is made if it is not there; one on
+ * a network file system is refused.
  */
 int lock_take(const char *root, int alone, struct err *e);
 

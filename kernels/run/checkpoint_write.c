@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include "kernels/run/checkpoint_pile.h"
 
 #define DIFFUSERS "0.42.1"
@@ -130,6 +131,32 @@ static void remove_tree(const char *path)
 	rmdir(path);
 }
 
+/*
+ * FOLDER.tmp-PROCESS and, once `done`, FOLDER.tmp-PROCESS.old (what was replaced) of runs that were
+ * killed.
+ */
+static void remove_abandoned(const char *folder, int done)
+{
+	const char *base = path_base(folder);
+	char *parent = base > folder ? xstrndup(folder, (size_t)(base - folder)) : xstrdup(".");
+	char *prefix = xasprintf("%s.tmp-", base);
+	struct names list = { 0 };
+	struct err ignored;
+
+	if (folder_list(&list, parent, &ignored) == 0)
+		for (size_t i = 0; i < list.n; i++)
+			if (temp_abandoned(list.at[i], prefix) &&
+			    (done || !ends_with(list.at[i], ".old"))) {
+				char *path = path_join(parent, list.at[i]);
+
+				remove_tree(path);
+				free(path);
+			}
+	names_release(&list);
+	free(prefix);
+	free(parent);
+}
+
 /* What is there may be replaced if it is empty or a model. */
 int checkpoint_can_be(const char *folder, struct err *e)
 {
@@ -181,7 +208,7 @@ static int move_into_place(const char *made, const char *folder, struct err *e)
 int checkpoint_write_diffusers(const char *folder, const struct checkpoint_out *o, struct err *e)
 {
 	size_t len = strlen(folder);
-	char *made;
+	char *made, *plain;
 	int ret;
 
 	for (int p = 0; p < PART__COUNT; p++)
@@ -196,7 +223,9 @@ int checkpoint_write_diffusers(const char *folder, const struct checkpoint_out *
 		return -1;
 	while (len > 1 && folder[len - 1] == '/')
 		len--;
-	made = xasprintf("%.*s.tmp-%ld", (int)len, folder, (long)getpid());
+	plain = xstrndup(folder, len);
+	remove_abandoned(plain, 0);
+	made = xasprintf("%s.tmp-%ld", plain, (long)getpid());
 	remove_tree(made);
 	ret = make_folder(made, e);
 	if (!ret)
@@ -207,6 +236,9 @@ int checkpoint_write_diffusers(const char *folder, const struct checkpoint_out *
 		ret = move_into_place(made, folder, e);
 	if (ret)
 		remove_tree(made);
+	else
+		remove_abandoned(plain, 1);
 	free(made);
+	free(plain);
 	return ret;
 }

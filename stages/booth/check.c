@@ -87,7 +87,7 @@ static int check_stage(struct stores *s, const char *stage, struct buf *b, size_
 	size_t wrong = 0, lost = 0;
 	int ret = -1;
 
-	if (store_objects(s, stage, take_object, &objects, e) == 0 &&
+	if (store_check(s, stage, e) == 0 && store_objects(s, stage, take_object, &objects, e) == 0 &&
 	    store_actions(s, stage, take_action, &results, e) == 0) {
 		wrong = check_objects(s, &objects, stage);
 		lost = check_results(s, &results);
@@ -120,8 +120,13 @@ int cmd_check(int argc, char **argv, const struct command *c)
 		return command_usage(c, "no words are wanted, %d were given", words);
 	}
 	ret = stores_list(s, &stages, &e);
+	if (store_check(s, "stat", &e) < 0)     /* what files were looked at; has sums of its own */
+		code = command_failed(&e);
 	for (size_t i = 0; i < stages.n && ret == 0; i++)
-		ret = check_stage(s, stages.at[i], &b, &bad, &e);
+		if (check_stage(s, stages.at[i], &b, &bad, &e) < 0) {
+			command_failed(&e);
+			code = 1;
+		}
 	print_columns(buf_str(&b));
 	if (ret < 0)
 		code = command_failed(&e);

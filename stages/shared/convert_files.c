@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "common/base/text.h"
 #include "stages/shared/convert.h"
 
 static char *folder_of(const char *path)
@@ -14,14 +15,35 @@ static char *folder_of(const char *path)
 	return n ? xstrndup(path, n) : xstrdup(".");
 }
 
+/* A killed run leaves gigabytes: the next one that writes into the folder takes them away. */
+static void remove_abandoned(const char *folder)
+{
+	struct names list = { 0 };
+	struct err ignored;
+
+	if (folder_list(&list, folder, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < list.n; i++)
+		if (ends_with(list.at[i], "-unchecked.safetensors") &&
+		    temp_abandoned(list.at[i], ".booth-")) {
+			char *path = path_join(folder, list.at[i]);
+
+			unlink(path);
+			free(path);
+		}
+	names_release(&list);
+}
+
 char *beside(const char *path, struct err *e)
 {
 	char *folder = folder_of(path), *name = NULL;
 
 	if (is_folder(path))
 		fail(e, "'%s' is a folder, a file is to be written there", path);
-	else if (make_folder(folder, e) == 0)
+	else if (make_folder(folder, e) == 0) {
+		remove_abandoned(folder);
 		name = xasprintf("%s/.booth-%ld-unchecked.safetensors", folder, (long)getpid());
+	}
 	free(folder);
 	return name;
 }

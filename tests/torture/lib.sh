@@ -1,7 +1,8 @@
 # Shared by the scripts of this folder, beside tests/shell/lib.sh. SHORT=1: the few seconds that `make test` has for them.
 . tests/shell/lib.sh
 # In memory where there is some to have: the disk's own speed is not the matter here.
-memory=$(mktemp -d /dev/shm/booth-XXXXXX 2>/dev/null) && trap 'umount "$memory/disk" 2>/dev/null; rm -rf "$memory"' EXIT && scratch=$memory && cd "$scratch" || exit 1
+memory=$(mktemp -d -p /dev/shm 2>/dev/null) && trap 'umount "$memory/disk" 2>/dev/null; rm -rf "$memory"' EXIT && scratch=$memory && cd "$scratch" || exit 1
+trap "exit 1" INT TERM
 TOOLS=$(cd "$BIN/../tools" && pwd)
 TORTURE=$BIN/../torture
 MODELS=$SHARED/golden/models

@@ -428,11 +428,120 @@ static void another_format_is_refused(void)
 	CHECK_OK(env_write(s->shelf[0]->env, &c, 1, &e), e);
 	s = again(s);
 	CHECK(store_get(s, &r, &b, &e) < 0);
-	CHECK_STR(e.text, "store 'build/scratch/store-format/prep' has format 7, this program reads format 1");
+	CHECK_STR(e.text, "store 'build/scratch/store-format/prep' has format 7, this program reads formats up to 2: a newer one is needed");
 	CHECK(store_put(s, "prep", KIND_TEXT, "y", 1, &r, &e) < 0);
 	stores_close(s);
 	CHECK_OK(file_replace("build/scratch/store-file", "", 0, &e), e);
 	CHECK(stores_open(&s, "build/scratch/store-file", &e) < 0 && strstr(e.text, "is a file, a folder is wanted"));
+}
+
+static void write_meta(struct stores *s, const char *format)
+{
+	struct change c = { ENV_PUT, ENV_META, "format", 6, { { format, strlen(format) } } };
+	struct err e = { "" };
+
+	CHECK_OK(env_write(s->shelf[0]->env, &c, 1, &e), e);
+}
+
+static int take_sum(void *data, const void *key, size_t key_len, const void *at, size_t len, struct err *e)
+{
+	struct buf *b = data;
+
+	(void)e;
+	buf_add(b, key, key_len);
+	buf_add(b, at, len);
+	return 0;
+}
+
+static int take_format(void *data, const void *at, size_t len, struct err *e)
+{
+	(void)e;
+	buf_add(data, at, len);
+	return 0;
+}
+
+/* Format 1 had no sums in its records: what it holds is read, and the next write makes it format 2. */
+static void an_earlier_format_is_read_and_becomes_ours(void)
+{
+	struct stores *s = open_at(test_folder("store-earlier"));
+	struct action a;
+	struct result r = { .seconds = 2 }, got;
+	struct buf b = { 0 }, format = { 0 };
+	struct err e = { "" };
+
+	make_action(&a, "200");
+	r.out = put_text(s, "train", "result");
+	CHECK_OK(store_record(s, &a, &r, &e), e);
+	CHECK_OK(env_visit(s->shelf[0]->env, ENV_ACTIONS, NULL, 0, take_sum, &b, &e), e);
+	memset(b.at + 16 + 1, 0, 3);
+	memset(b.at + 16 + 5, 0, 3);
+	CHECK_OK(env_write(s->shelf[0]->env, &(struct change){ ENV_PUT, ENV_ACTIONS, b.at, 16,
+		{ { b.at + 16, b.len - 16 } } }, 1, &e), e);
+	write_meta(s, "1");
+	s = again(s);
+	CHECK_INT(store_find(s, &a, &got, &e), 1);
+	CHECK(oid_equal(&got.out.id, &r.out.id) && got.seconds == 2);
+	env_get(s->shelf[0]->env, ENV_META, "format", 6, take_format, &format, &e);
+	CHECK_STR(buf_str(&format), "1");
+	put_text(s, "train", "more");
+	s = again(s);
+	CHECK_INT(store_find(s, &a, NULL, &e), 1);
+	buf_clear(&format);
+	env_get(s->shelf[0]->env, ENV_META, "format", 6, take_format, &format, &e);
+	CHECK_STR(buf_str(&format), "2");
+	action_release(&a);
+	buf_release(&b);
+	buf_release(&format);
+	stores_close(s);
+}
+
+/* A bit of the note, which no hash covers, and of a file's remembered hash. */
+static void records_carry_sums(void)
+{
+	struct stores *s = open_at(test_folder("store-sum"));
+	struct action a;
+	struct result r = { .seconds = 2 };
+	struct err e = { "" };
+
+	make_action(&a, "200");
+	r.out = put_text(s, "train", "result");
+	buf_adds(&r.note, "verdict=fixed\n");
+	CHECK_OK(store_record(s, &a, &r, &e), e);
+	stores_close(s);
+	flip("build/scratch/store-sum/train/data.mdb", "verdict=fixed");
+	s = open_at("build/scratch/store-sum");
+	CHECK(store_find(s, &a, NULL, &e) < 0);
+	CHECK_STR(e.text, "a recorded action is damaged: its sum is another");
+	CHECK_OK(store_check(s, "train", &e), e);       /* the pages are sound */
+	action_release(&a);
+	result_release(&r);
+	stores_close(s);
+}
+
+/* Every page is used or free, whatever was written and deleted before. */
+static void pages_are_accounted_for(void)
+{
+	struct stores *s = open_at(test_folder("store-pages"));
+	struct rng rng = rng_stream(3, "test", 0, 0);
+	struct err e = { "" };
+	static struct ref kept[400];
+	char *text = xcalloc(1, 40000);
+
+	for (int i = 0; i < 1500; i++) {
+		int k = (int)rng_below(&rng, (uint32_t)(4 * i), 400);
+
+		memset(text, 'a' + i % 26, 39999);
+		text[rng_below(&rng, (uint32_t)(4 * i + 2), i % 50 ? 600 : 39000)] = 0;
+		if (kept[k].stage[0])
+			CHECK_OK(store_delete(s, &kept[k], &e), e);
+		CHECK_OK(store_put(s, "prep", KIND_IMAGE, text, strlen(text), &kept[k], &e), e);
+		if (i % 100 == 0)
+			CHECK_OK(store_check(s, "prep", &e), e);
+	}
+	s = again(s);
+	CHECK_OK(store_check(s, "prep", &e), e);
+	free(text);
+	stores_close(s);
 }
 
 static void a_full_disk_loses_nothing(void)
@@ -606,12 +715,48 @@ static void stamps_are_remembered(void)
 	CHECK_OK(outside_hash(s, a, &x, &e), e);
 	CHECK_INT(s->stamps, 1);
 	s->stamp[0].value[48] ^= 1;
+	stamp_sum(s->stamp[0].value, &s->stamp[0].path);
 	s = again(s);
 	CHECK_OK(outside_hash(s, a, &y, &e), e);
 	CHECK(!oid_equal(&x, &y) && x.at[1] == y.at[1]);
 	CHECK_OK(file_replace(a, "one", 3, &e), e);
 	CHECK_OK(outside_hash(s, a, &y, &e), e);
 	CHECK(oid_equal(&x, &y));
+	free(a);
+	stores_close(s);
+}
+
+static int changing;
+
+static void *keep_changing(void *path)
+{
+	int fd = open(path, O_WRONLY);
+
+	for (unsigned i = 0; __atomic_load_n(&changing, __ATOMIC_SEQ_CST) && fd >= 0; i++)
+		if (pwrite(fd, &i, sizeof i, 1 << 20) < 0)
+			break;
+	close(fd);
+	return NULL;
+}
+
+static void a_file_that_changes_while_it_is_read(void)
+{
+	char *a = path_join(test_folder("store-changing"), "a");
+	struct stores *s = open_at("build/scratch/store-changing/store");
+	struct oid x;
+	struct err e = { "" };
+	pthread_t thread;
+
+	CHECK_OK(file_replace(a, "one", 3, &e), e);
+	CHECK(truncate(a, 256 << 20) == 0);
+	changing = 1;
+	pthread_create(&thread, NULL, keep_changing, a);
+	CHECK(outside_hash(s, a, &x, &e) < 0);
+	CHECK_STR(e.text, "'build/scratch/store-changing/a' was changed while it was read");
+	__atomic_store_n(&changing, 0, __ATOMIC_SEQ_CST);
+	pthread_join(thread, NULL);
+	CHECK_OK(outside_hash(s, a, &x, &e), e);
+	unlink(a);
 	free(a);
 	stores_close(s);
 }
@@ -629,10 +774,14 @@ int main(void)
 	TEST(reasons_are_told);
 	TEST(damage_is_noticed);
 	TEST(another_format_is_refused);
+	TEST(an_earlier_format_is_read_and_becomes_ours);
+	TEST(records_carry_sums);
+	TEST(pages_are_accounted_for);
 	TEST(a_full_disk_loses_nothing);
 	TEST(killed_writers_leave_whole_actions);
 	TEST(deleting_keeps_the_file_whole);
 	TEST(outside_files_are_known_by_content);
 	TEST(stamps_are_remembered);
+	TEST(a_file_that_changes_while_it_is_read);
 	return test_end();
 }
