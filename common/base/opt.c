@@ -4,10 +4,8 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "common/base/opt_impl.h"
 #include "common/base/text.h"
-
-#define HELP_LEFT 27            /* columns for the names of options */
-#define HELP_WIDTH 100
 
 const struct opt *opt_find(const struct opt *rows, const char *name)
 {
@@ -23,11 +21,6 @@ int opt_wants_help(int argc, char **argv)
 		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
 			return 1;
 	return 0;
-}
-
-static int is_list(const struct opt *row)
-{
-	return row->type == OPT_LIST || row->type == OPT_REFS || row->type == OPT_PATHS;
 }
 
 static int unknown(const struct opt *rows, const char *name, struct err *e)
@@ -48,26 +41,13 @@ static int unknown(const struct opt *rows, const char *name, struct err *e)
 	return fail(e, "there is no option '--%s'; --help lists those that there are", name);
 }
 
-/* "1 to 4096", "at least 1", "at most 1"; nothing if not limited. */
-static void put_limits(struct buf *b, const struct opt *row)
-{
-	if (row->min >= row->max)
-		return;
-	if (row->max >= 0x1p62)
-		buf_addf(b, "at least %.9g", row->min);
-	else if (row->min <= -0x1p62)
-		buf_addf(b, "at most %.9g", row->max);
-	else
-		buf_addf(b, "%.9g to %.9g", row->min, row->max);
-}
-
 static int outside(const struct opt *row, double v, const char *text, struct err *e)
 {
 	struct buf b = { 0 };
 
 	if (row->min >= row->max || (v >= row->min && v <= row->max))
 		return 0;
-	put_limits(&b, row);
+	opt_limits(&b, row);
 	fail(e, "option '--%s' is '%s', %s is wanted", row->name, text, buf_str(&b));
 	buf_release(&b);
 	return -1;
@@ -230,7 +210,7 @@ static int parse_one(const struct opt *rows, int argc, char **argv, int *i, stru
 		goto out;
 	}
 	seen->value = value;
-	ret = is_list(row) ? check_item(row, value, e) : take(row, value, e);
+	ret = opt_is_list(row) ? check_item(row, value, e) : take(row, value, e);
 out:
 	free(name);
 	return ret;
@@ -265,7 +245,7 @@ int opt_parse(const struct opt *rows, int argc, char **argv, int *words, struct 
 			if (parse_one(rows, argc, argv, &i, &seen[n], e) < 0)
 				goto out;
 			given[seen[n].row - rows] = 1;
-			n += is_list(seen[n].row);
+			n += opt_is_list(seen[n].row);
 		}
 	}
 	if (check_required(rows, given, e) < 0)
@@ -341,101 +321,4 @@ int opt_value(const struct opt *row, struct buf *out)
 		put_escaped(out, s);
 		return 0;
 	}
-}
-
-static const char *placeholder(enum opt_type t)
-{
-	switch (t) {
-	case OPT_FLAG: return "";
-	case OPT_INT: return " N";
-	case OPT_FLOAT: return " X";
-	case OPT_TEXT: return " TEXT";
-	case OPT_CHOICE: return " WORD";
-	case OPT_SIZE: return " SIZE";
-	case OPT_PATH: return " PATH";
-	case OPT_LIST: return " TEXT...";
-	case OPT_REFS: return " REF...";
-	case OPT_PATHS: return " PATH...";
-	default: return " REF";
-	}
-}
-
-static void put_default(struct buf *b, const struct opt *row)
-{
-	if (row->required) {
-		buf_adds(b, "must be given");
-	} else if (row->type == OPT_FLAG) {
-		buf_addf(b, "default %s", *(int *)row->at ? "on" : "off");
-	} else if (row->type == OPT_FLOAT) {
-		buf_addf(b, "default %.9g", *(double *)row->at);
-	} else if (row->type == OPT_SIZE) {
-		int64_t v = *(int64_t *)row->at;
-		int i = 0;
-
-		for (; v && v % 1024 == 0 && i < 4; i++)
-			v /= 1024;
-		buf_addf(b, "default %lld%.1s", (long long)v, &"\0KMGT"[i]);
-	} else {
-		struct buf v = { 0 };
-
-		if (opt_value(row, &v) == 0)
-			buf_addf(b, "default %s", buf_str(&v));
-		else
-			buf_adds(b, is_list(row) ? "may be repeated" : "not given by default");
-		buf_release(&v);
-	}
-}
-
-static void put_detail(struct buf *b, const struct opt *row)
-{
-	if (row->unit && *row->unit)
-		buf_addf(b, "%s; ", row->unit);
-	if (row->type == OPT_CHOICE)
-		buf_addf(b, "one of %s; ", row->choices);
-	if (row->min < row->max) {
-		put_limits(b, row);
-		buf_adds(b, "; ");
-	}
-	put_default(b, row);
-}
-
-/* Words of `text` behind a left column that is already printed, on as many lines as they need. */
-static void print_wrapped(FILE *to, const char *text)
-{
-	size_t column = HELP_LEFT;
-
-	while (*text) {
-		size_t n = strcspn(text, " ");
-
-		if (column + 1 + n > HELP_WIDTH && column > HELP_LEFT) {
-			fprintf(to, "\n%*s", HELP_LEFT, "");
-			column = HELP_LEFT;
-		}
-		fprintf(to, " %.*s", (int)n, text);
-		column += n + 1;
-		text += n + (text[n] == ' ');
-	}
-	fputc('\n', to);
-}
-
-void opt_help(const struct opt *rows, FILE *to)
-{
-	struct buf left = { 0 }, right = { 0 };
-
-	for (; rows->name; rows++) {
-		int off = rows->type == OPT_FLAG && *(int *)rows->at;
-
-		buf_clear(&left);
-		buf_clear(&right);
-		buf_addf(&left, "  --%s%s%s", off ? "no-" : "", rows->name, placeholder(rows->type));
-		buf_addf(&right, "%s%s (", off ? "switch off: " : "", rows->help);
-		put_detail(&right, rows);
-		buf_addc(&right, ')');
-		fprintf(to, "%-*s", HELP_LEFT, buf_str(&left));
-		if (left.len > HELP_LEFT)
-			fprintf(to, "\n%*s", HELP_LEFT, "");
-		print_wrapped(to, buf_str(&right));
-	}
-	buf_release(&left);
-	buf_release(&right);
 }

@@ -74,6 +74,13 @@ int opt_wants_help(int argc, char **argv);
 /* The table of options with types, units, limits and defaults. */
 void opt_help(const struct opt *rows, FILE *to);
 
+/*
+ * The same for programs (the runner, manual pages, completion), a line for each row, separated by
+ * tabs: name, type, 1 if quiet, choices, as --help shows it ("--steps N"), and what stands beside
+ * it there.
+ */
+void opt_list_rows(const struct opt *rows, FILE *to);
+
 /* The row of that name, or NULL. */
 const struct opt *opt_find(const struct opt *rows, const char *name);
 

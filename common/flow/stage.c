@@ -31,7 +31,7 @@ struct common {                         /* the options of every stage */
 	{ "dry-run", OPT_FLAG, &(c)->dry_run, "", "only say whether it would run, and why", .quiet = 1 }, \
 	{ "help", OPT_FLAG, &(c)->help, "", "this text", .quiet = 1 }, \
 	{ "version", OPT_FLAG, &(c)->version, "", "print the stage's version", .quiet = 1 }, \
-	{ "list-options", OPT_FLAG, &(c)->list, "", "print name, type, and 1 if the result can't depend on it", .quiet = 1 }, \
+	{ "list-options", OPT_FLAG, &(c)->list, "", "print the options for programs, a line each", .quiet = 1 }, \
 	{ 0 } }
 
 static size_t count_rows(const struct opt *rows)
@@ -90,14 +90,7 @@ static int print_help(const struct stage *stage, const struct opt *own, const st
 
 static int print_options(const struct opt *all)
 {
-	static const char *const type[] = {
-		[OPT_FLAG] = "flag", [OPT_INT] = "int", [OPT_FLOAT] = "float", [OPT_TEXT] = "text",
-		[OPT_CHOICE] = "choice", [OPT_SIZE] = "size", [OPT_REF] = "ref", [OPT_PATH] = "path",
-		[OPT_LIST] = "list", [OPT_REFS] = "refs", [OPT_PATHS] = "paths",
-	};
-
-	for (; all->name; all++)
-		printf("%s\t%s\t%d\n", all->name, type[all->type], !!all->quiet);
+	opt_list_rows(all, stdout);
 	return flush_stdout();
 }
 

@@ -21,8 +21,8 @@
  *
  * Options that every stage has: --help, --store DIR, --quiet, --force (run even if known),
  * --keep-going, --threads N, --dry-run (print "fresh REF", or "would run" with the reason; exit 0).
- * --version prints the stage's version; --list-options the rows NAME, type, 1 if quiet (for the
- * runner).
+ * --version prints the stage's version; --list-options the rows for programs (opt_list_rows), the
+ * stage's own first.
  *
  * The argument may also name a file that holds a table. An item that failed fails the stage at its
  * end; with --keep-going the result of the others is stored and printed, but not recorded, so that

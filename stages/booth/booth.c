@@ -91,6 +91,10 @@ int command_begin(int argc, char **argv, const struct command *c, const struct o
 		opt_help(all, stdout);
 		return -1;
 	}
+	if (argc > 1 && !strcmp(argv[1], "--list-options")) {
+		opt_list_rows(all, stdout);
+		return -1;
+	}
 	*code = 2;
 	if (opt_parse(all, argc, argv, words, &e) < 0) {
 		command_usage(c, "%s", e.text);
@@ -195,6 +199,20 @@ static void print_commands(FILE *to)
 	names_release(&stages);
 }
 
+/* For programs, a line each: name, "command" or "stage", the words behind it, what it does. */
+static void list_commands(void)
+{
+	struct names stages = { 0 };
+	struct err ignored;
+
+	for (const struct command *c = commands; c->name; c++)
+		printf("%s\tcommand\t%s\t%s\n", c->name, c->usage, c->about);
+	if (tools_names(&stages, &ignored) == 0)
+		for (size_t i = 0; i < stages.n; i++)
+			printf("%s\tstage\t\t\n", stages.at[i]);
+	names_release(&stages);
+}
+
 /* Run booth-WORD in this process; comes back only if there is none. */
 static int exec_stage(const char *word, char **argv)
 {
@@ -278,6 +296,10 @@ int main(int argc, char **argv)
 	if (!word) {
 		print_commands(stderr);
 		return 2;
+	}
+	if (!strcmp(word, "--list-commands")) {
+		list_commands();
+		return flushed(0);
 	}
 	if (!strcmp(word, "--help") || !strcmp(word, "-h"))
 		word = "help";
