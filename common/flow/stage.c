@@ -213,6 +213,10 @@ static int run_stage(struct job *j, struct err *e)
 		code = run_failed(j, e);
 		goto out;
 	}
+	if (j->only_told) {
+		code = flush_stdout();
+		goto out;
+	}
 	if (!out.columns)
 		BUG("stage '%s' made a table without columns", j->stage->name);
 	if (j->failed && some_failed(j) < 0)

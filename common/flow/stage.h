@@ -56,6 +56,7 @@ struct job {                    /* one run of a stage */
 	int keep_going, force, threads;
 	struct action action;   /* of the whole stage run; run() may only read it */
 	size_t failed;          /* items given to job_item_failed */
+	int only_told;          /* set by run(): it was asked to tell something, there is no result */
 	struct job_inputs *inputs;      /* stage_job.c: contents of the options
 					 * that are paths and references */
 };
