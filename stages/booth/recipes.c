@@ -14,8 +14,13 @@
 
 static int open_recipe(struct runner *r, struct stores *s, char **words, int n, struct err *e)
 {
+	char *path = tool_recipe(words[0]);
+	int ret;
+
 	r->stores = s;
-	return runner_open(r, words[0], words + 1, (size_t)n - 1, e);
+	ret = runner_open(r, path, words + 1, (size_t)n - 1, e);
+	free(path);
+	return ret;
 }
 
 /* ---- what a target's stale step costs, as far as the last run tells ---- */
@@ -366,11 +371,23 @@ static void put_node(const struct rule *rule, struct buf *b)
 	buf_addc(b, '\n');
 }
 
+/* For completion: targets, then variables as NAME=, a line each. */
+static void print_names(const struct recipe *r)
+{
+	for (size_t i = 0; i < r->rules; i++)
+		puts(r->rule[i].target);
+	for (size_t i = 0; i < r->vars; i++)
+		printf("%s=\n", r->var[i].name);
+}
+
 int cmd_graph(int argc, char **argv, const struct command *c)
 {
-	int dot = 0, words, code;
+	int dot = 0, names = 0, words, code;
 	const struct opt rows[] = {
-		{ "dot", OPT_FLAG, &dot, "", "print it for Graphviz", .quiet = 1 }, { 0 }
+		{ "dot", OPT_FLAG, &dot, "", "print it for Graphviz", .quiet = 1 },
+		{ "names", OPT_FLAG, &names, "", "print only the names of targets, and of variables with a '='",
+		  .quiet = 1 },
+		{ 0 }
 	};
 	struct stores *s = NULL;
 	struct runner r = { 0 };
@@ -385,6 +402,8 @@ int cmd_graph(int argc, char **argv, const struct command *c)
 	}
 	if (open_recipe(&r, s, argv + 1, words, &e) < 0) {
 		code = command_failed(&e);
+	} else if (names) {
+		print_names(&r.recipe);
 	} else {
 		for (size_t i = 0; i < r.tasks; i++)
 			(dot ? put_dot : put_node)(r.task[i].rule, &b);
