@@ -139,6 +139,19 @@ base: all
 	$(Q)[ -d build/scenes ] || $(B)/tools/scenes --out build/scenes --count 6000 --seed 1
 	$(Q)$(B)/bin/booth run recipes/base-tiny.booth
 
+.PHONY: man install uninstall
+
+# Manual pages, from the programs' own options (build/gcc/man).
+man: $(STAGES) $(BOOTH)
+	$(Q)sh tools/man $(B)/bin $(B)/man
+
+PREFIX ?= /usr/local
+install: $(STAGES) $(BOOTH)
+	$(Q)B="$(B)" PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" sh tools/install install
+
+uninstall:
+	$(Q)B="$(B)" PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" sh tools/install uninstall
+
 clean:
 	rm -rf build
 
@@ -152,6 +165,7 @@ help:
 	@echo "make bench      speed and memory, against PyTorch where it is (BENCH=PART, ROUNDS=3)"
 	@echo "make photos     the recipes on every subject of ../shared/photos (minutes)"
 	@echo "make interop    files read and written by diffusers and peft (makes .venv)"
+	@echo "make install    into PREFIX (/usr/local); make uninstall takes it away; make man writes the manual pages"
 	@echo "make clean      remove build/"
 
 -include $(shell find build -name '*.d' 2>/dev/null)

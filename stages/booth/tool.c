@@ -13,16 +13,13 @@
 #define PREFIX "booth-"
 #define ANSWER_LIMIT 65536      /* bytes of what a tool says about itself */
 
-char *tool_folder(void)
+/* The folder that this program lies in. */
+static char *own_folder(void)
 {
-	const char *set = getenv("BOOTH_EXEC_PATH");
 	char path[4096];
-	ssize_t n;
+	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
 	char *slash;
 
-	if (set && *set)
-		return xstrdup(set);
-	n = readlink("/proc/self/exe", path, sizeof path - 1);
 	if (n <= 0)
 		return xstrdup(".");
 	path[n] = 0;
@@ -30,6 +27,39 @@ char *tool_folder(void)
 	if (slash)
 		*slash = 0;
 	return xstrdup(path);
+}
+
+char *tool_folder(void)
+{
+	const char *set = getenv("BOOTH_EXEC_PATH");
+	char *own, *installed;
+
+	if (set && *set)
+		return xstrdup(set);
+	own = own_folder();
+	installed = xasprintf("%s/../libexec/booth", own);
+	if (access(installed, F_OK) == 0) {
+		free(own);
+		return installed;
+	}
+	free(installed);
+	return own;
+}
+
+char *tool_recipe(const char *word)
+{
+	char *own, *path;
+
+	if (strchr(word, '/') || access(word, F_OK) == 0)
+		return xstrdup(word);
+	own = own_folder();
+	path = xasprintf("%s/../share/booth/recipes/%s%s", own, word,
+			 ends_with(word, ".booth") ? "" : ".booth");
+	free(own);
+	if (access(path, F_OK) == 0)
+		return path;
+	free(path);
+	return xstrdup(word);
 }
 
 int tools_names(struct names *out, struct err *e)

@@ -1,6 +1,6 @@
 /*
- * Executables of stages: booth-NAME in the folder of the booth program (BOOTH_EXEC_PATH names
- * another folder). What one says about itself (--version, --list-options) is asked once and kept in
+ * Executables of stages: booth-NAME in ../libexec/booth beside the booth program's folder if that
+ * is there (installed), else in that folder (built); BOOTH_EXEC_PATH names another one. What one says about itself (--version, --list-options) is asked once and kept in
  * the store 'run', known by the executable's size, time and inode.
  */
 #ifndef BOOTH_TOOL_H
@@ -35,6 +35,11 @@ struct tools {
 };
 
 char *tool_folder(void);                        /* the caller's to free */
+/*
+ * The path of a recipe: the word itself, or, if it has no '/' and there is no such file, the
+ * recipe of that name (with or without .booth) in ../share/booth/recipes. The caller's to free.
+ */
+char *tool_recipe(const char *word);
 int tools_names(struct names *out, struct err *e);      /* of all stages there */
 const char *tools_near(const struct names *all, const char *name);      /* or NULL */
 
