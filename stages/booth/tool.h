@@ -1,7 +1,8 @@
 /*
  * Executables of stages: booth-NAME in ../libexec/booth beside the booth program's folder if that
- * is there (installed), else in that folder (built); BOOTH_EXEC_PATH names another one. What one says about itself (--version, --list-options) is asked once and kept in
- * the store 'run', known by the executable's size, time and inode.
+ * is there (installed), else in that folder (built); BOOTH_EXEC_PATH names another one. What one
+ * says about itself (--version, --list-options) is asked once and kept in the store 'run', known
+ * by the executable's size, time and inode.
  */
 #ifndef BOOTH_TOOL_H
 #define BOOTH_TOOL_H

