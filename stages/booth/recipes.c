@@ -371,13 +371,23 @@ static void put_node(const struct rule *rule, struct buf *b)
 	buf_addc(b, '\n');
 }
 
-/* For completion: targets, then variables as NAME=, a line each. */
-static void print_names(const struct recipe *r)
+/*
+ * For completion: targets, then variables as NAME=, a line each. Whether files are there is not
+ * asked: the variables that name them may be what is to be completed.
+ */
+static int print_names(const char *word, struct err *e)
 {
-	for (size_t i = 0; i < r->rules; i++)
-		puts(r->rule[i].target);
-	for (size_t i = 0; i < r->vars; i++)
-		printf("%s=\n", r->var[i].name);
+	struct recipe r = { 0 };
+	char *path = tool_recipe(word);
+	int ret = recipe_read(&r, path, NULL, 0, e);
+
+	for (size_t i = 0; i < r.rules && ret == 0; i++)
+		puts(r.rule[i].target);
+	for (size_t i = 0; i < r.vars && ret == 0; i++)
+		printf("%s=\n", r.var[i].name);
+	recipe_release(&r);
+	free(path);
+	return ret;
 }
 
 int cmd_graph(int argc, char **argv, const struct command *c)
@@ -400,11 +410,9 @@ int cmd_graph(int argc, char **argv, const struct command *c)
 		stores_close(s);
 		return command_usage(c, "no recipe was given");
 	}
-	if (open_recipe(&r, s, argv + 1, words, &e) < 0) {
+	if (names ? print_names(argv[1], &e) < 0 : open_recipe(&r, s, argv + 1, words, &e) < 0) {
 		code = command_failed(&e);
-	} else if (names) {
-		print_names(&r.recipe);
-	} else {
+	} else if (!names) {
 		for (size_t i = 0; i < r.tasks; i++)
 			(dot ? put_dot : put_node)(r.task[i].rule, &b);
 		if (dot)

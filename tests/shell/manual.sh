@@ -53,7 +53,7 @@ fi
 
 # ---- completion ----
 
-mkdir photos && printf 'MODEL ?= m\nSTEPS = 3\nfirst: photos\n\tprep\nout/all.png: first\n\tsample --model $(MODEL) --steps $(STEPS)\n' >one.booth
+mkdir photos && printf 'MODEL ?= m\nSTEPS = 3\nfirst: nowhere\n\tprep\nout/all.png: first\n\tsample --model $(MODEL) --steps $(STEPS)\n' >one.booth
 # bash_says WORD...: what the last word may become
 cat >ask.bash <<'END'
 . "$TOP/stages/complete/booth.bash"
