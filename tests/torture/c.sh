@@ -53,7 +53,7 @@ test "a stage that waits says so; killed, it leaves no claim behind" '
 	for wait in $(seq 1200); do grep -q waiting talk2 && break; sleep .05; done
 	kill -KILL $first; wait $second && says "another process is computing the same" talk2 && [ -s ref ] && [ "$(grep -c begin ran)" = 2 ]'
 test "asked to end while waiting" '
-	rm -rf .booth ran; printf "item\tx\n1\t2\n" >table
+	rm -rf .booth ran talk1 talk2; printf "item\tx\n1\t2\n" >table
 	toys/booth-slow --sleep 30 table >/dev/null 2>talk1 & first=$!
 	for wait in $(seq 1200); do [ -s ran ] && break; sleep .05; done
 	toys/booth-slow --sleep 1 table >ref 2>talk2 & second=$!
