@@ -1,7 +1,8 @@
 /*
  * A stage for tests of the runner: its name is that of the executable (booth-NAME; tests link it
  * under many). It passes its table on with a column of its own, as slowly as it is told to, and
- * notes each run in a file. As 'list' it takes paths, one row a file.
+ * notes each run in a file. As 'list' it takes paths, one row a file. With --items each row is an
+ * item with an action and a result of its own.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ struct toy {
 	const char *text, *model, *class, *out, *ran, *device;
 	int64_t size;
 	double sleep;
-	int fail, items_fail;
+	int fail, items_fail, items;
 };
 
 static void note_run(const struct toy *p, const char *name, const char *what)
@@ -58,6 +59,49 @@ static void list_paths(struct job *j, struct table *out)
 	}
 }
 
+/* One item: looked up, or made, put and recorded. */
+static int toy_item(struct job *j, const char *item, char ref[STAGE_NAME + 1 + OID_HEX],
+		    struct err *e)
+{
+	static const char *const keyed[] = { "text", "size", NULL };
+	const struct toy *p = j->params;
+	struct action a = { 0 };
+	struct result r = { 0 };
+	struct buf text = { 0 };
+	int found = job_item_action(j, &a, keyed, e);
+
+	action_param(&a, "item", item);
+	if (found == 0)
+		found = j->force ? 0 : store_find(j->stores, &a, &r, e);
+	if (found == 0) {
+		buf_addf(&text, "%s of %s\n", p->text, item);
+		found = store_put(j->stores, j->stage->name, KIND_TEXT, text.at, text.len, &r.out, e);
+		if (found == 0)
+			found = store_record_later(j->stores, &a, &r, e);
+	}
+	if (found >= 0)
+		ref_text(&r.out, ref);
+	action_release(&a);
+	result_release(&r);
+	buf_release(&text);
+	return found < 0 ? -1 : 0;
+}
+
+static int toy_items(struct job *j, struct table *out, int column, struct err *e)
+{
+	char ref[STAGE_NAME + 1 + OID_HEX];
+	int item = table_need(out, "item", j->stage->name, e);
+
+	if (item < 0)
+		return -1;
+	for (size_t i = 0; i < out->rows; i++) {
+		if (toy_item(j, table_get(out, i, item), ref, e) < 0)
+			return -1;
+		table_set(out, i, column, ref);
+	}
+	return 0;
+}
+
 static int toy_run(struct job *j, struct table *out, struct err *e)
 {
 	struct toy *p = j->params;
@@ -78,8 +122,10 @@ static int toy_run(struct job *j, struct table *out, struct err *e)
 	else if (!out->rows)
 		table_set(out, table_add_row(out), table_add_column(out, "item"), "one");
 	column = table_add_column(out, j->stage->name);
-	for (size_t i = 0; i < out->rows; i++)
+	for (size_t i = 0; i < out->rows && !p->items; i++)
 		table_setf(out, i, column, "%s %lld", p->text, (long long)p->size);
+	if (p->items && toy_items(j, out, column, e) < 0)
+		return -1;
 	if (p->out) {
 		char *line = xasprintf("%s %zu rows\n", p->text, out->rows);
 		int ret = file_replace(p->out, line, strlen(line), e);
@@ -126,6 +172,7 @@ int main(int argc, char **argv)
 		{ "sleep", OPT_FLOAT, &p.sleep, "seconds", "how long to take", .quiet = 1 },
 		{ "fail", OPT_FLAG, &p.fail, "", "fail", .quiet = 0 },
 		{ "items-fail", OPT_FLAG, &p.items_fail, "", "one item fails", .quiet = 0 },
+		{ "items", OPT_FLAG, &p.items, "", "an action for each row", .quiet = 0 },
 		{ "ran", OPT_TEXT, &p.ran, "", "a file to note runs in", .quiet = 1 },
 		{ "device", OPT_TEXT, &p.device, "", "where to run", .quiet = 1 },
 		{ 0 }
