@@ -39,19 +39,22 @@ void buf_addc(struct buf *b, char c)
 	buf_add(b, &c, 1);
 }
 
+/* Printed where there is room already, which there mostly is; twice where there is not. */
 void buf_addv(struct buf *b, const char *fmt, va_list ap)
 {
+	size_t room = b->cap - b->len;
 	va_list again;
 	int n;
 	char *to;
 
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, again);
+	n = vsnprintf(room ? b->at + b->len : NULL, room, fmt, again);
 	va_end(again);
 	if (n < 0)
 		BUG("format '%s' cannot be printed", fmt);
 	to = buf_extend(b, (size_t)n);
-	vsnprintf(to, (size_t)n + 1, fmt, ap);
+	if ((size_t)n >= room)
+		vsnprintf(to, (size_t)n + 1, fmt, ap);
 }
 
 void buf_addf(struct buf *b, const char *fmt, ...)

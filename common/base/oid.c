@@ -8,9 +8,19 @@
 
 #include "common/base/mem.h"
 
+#define SMALL 1024              /* bytes that are put behind their kind and hashed at one go */
+
 struct oid_state {
 	XXH3_state_t *xxh;
 };
+
+static void put_digest(struct oid *out, XXH128_hash_t hash)
+{
+	XXH128_canonical_t c;
+
+	XXH128_canonicalFromHash(&c, hash);
+	memcpy(out->at, c.digest, sizeof out->at);
+}
 
 struct oid_state *oid_start(enum kind kind)
 {
@@ -33,18 +43,24 @@ void oid_add(struct oid_state *s, const void *at, size_t len)
 
 void oid_end(struct oid_state *s, struct oid *out)
 {
-	XXH128_canonical_t c;
-
-	XXH128_canonicalFromHash(&c, XXH3_128bits_digest(s->xxh));
-	memcpy(out->at, c.digest, sizeof out->at);
+	put_digest(out, XXH3_128bits_digest(s->xxh));
 	XXH3_freeState(s->xxh);
 	free(s);
 }
 
 void oid_of(struct oid *out, enum kind kind, const void *at, size_t len)
 {
-	struct oid_state *s = oid_start(kind);
+	struct oid_state *s;
+	unsigned char small[SMALL + 1];
 
+	if (len <= SMALL) {
+		small[0] = (unsigned char)kind;
+		if (len)
+			memcpy(small + 1, at, len);
+		put_digest(out, XXH3_128bits(small, len + 1));
+		return;
+	}
+	s = oid_start(kind);
 	oid_add(s, at, len);
 	oid_end(s, out);
 }

@@ -7,6 +7,7 @@
 #include "common/base/mem.h"
 
 #define LEVEL 1
+#define PACK_LEAST 256          /* bytes; zstd takes longer than to write less, and gains little */
 
 static void put_number(unsigned char *to, uint64_t v, int bytes)
 {
@@ -136,7 +137,7 @@ int object_pack(struct packed *p, enum kind kind, const void *a, size_t a_len, c
 	p->head[0] = 'r';
 	p->head[1] = (unsigned char)kind;
 	put_number(p->head + 8, a_len + b_len, 8);
-	if (codec == 'r' || a_len + b_len == 0)
+	if (codec == 'r' || a_len + b_len < PACK_LEAST)
 		return 0;
 	return compress(p, codec, a, a_len, b, b_len, e);
 }
