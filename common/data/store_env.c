@@ -32,6 +32,8 @@ struct env {
 	int read_only;
 	int why_read_only;              /* errno */
 	int held;                       /* atomic; read transactions that outlive a call */
+	MDB_txn *idle;                  /* atomic; a reader that is reset, for the next who reads:
+					 * finding a free slot takes longer than a look-up */
 	size_t page;
 	int format, format_found;       /* ours; an older one becomes ours with the first write */
 	struct pages pages;             /* looked at before they are written to */
@@ -399,8 +401,11 @@ void env_close(struct env *env)
 		return;
 	if (env->held)
 		BUG("store '%s' is closed while %d objects are held", env->folder, env->held);
-	if (env->mdb && env->pid == getpid())
+	if (env->mdb && env->pid == getpid()) {
+		if (env->idle)
+			mdb_txn_abort(env->idle);
 		mdb_env_close(env->mdb);
+	}
 	pages_unmap(&env->pages);
 	pthread_rwlock_destroy(&env->map);
 	free(env->folder);
@@ -447,6 +452,28 @@ static int remap(struct env *env, size_t size, struct err *e)
 	return rc ? fail_mdb(e, env->folder, "enlarge", rc) : 0;
 }
 
+/* LMDB's code. A reset transaction holds a reader's slot but no pages, and knows no map. */
+static int begin_or_renew(struct env *env, MDB_txn **txn)
+{
+	*txn = __atomic_exchange_n(&env->idle, NULL, __ATOMIC_ACQ_REL);
+	if (*txn) {
+		if (!mdb_txn_renew(*txn))
+			return 0;
+		mdb_txn_abort(*txn);
+	}
+	return mdb_txn_begin(env->mdb, NULL, MDB_RDONLY, txn);
+}
+
+static void reset_or_abort(struct env *env, MDB_txn *txn)
+{
+	MDB_txn *none = NULL;
+
+	mdb_txn_reset(txn);
+	if (!__atomic_compare_exchange_n(&env->idle, &none, txn, 0, __ATOMIC_ACQ_REL,
+					 __ATOMIC_RELAXED))
+		mdb_txn_abort(txn);
+}
+
 /* A read transaction with env->map read-locked; ended by read_end. */
 static int read_begin(struct env *env, MDB_txn **txn, struct err *e)
 {
@@ -457,7 +484,7 @@ static int read_begin(struct env *env, MDB_txn **txn, struct err *e)
 	for (int i = 0; i < 8; i++) {
 		pthread_rwlock_rdlock(&env->map);
 		guard_enter(env->folder);
-		rc = mdb_txn_begin(env->mdb, NULL, MDB_RDONLY, txn);
+		rc = begin_or_renew(env, txn);
 		if (!rc)
 			return 0;
 		guard_leave();
@@ -472,7 +499,7 @@ static int read_begin(struct env *env, MDB_txn **txn, struct err *e)
 
 static void read_end(struct env *env, MDB_txn *txn)
 {
-	mdb_txn_abort(txn);
+	reset_or_abort(env, txn);
 	guard_leave();
 	pthread_rwlock_unlock(&env->map);
 }
@@ -536,7 +563,7 @@ int env_hold(struct env *env, enum env_table table, const void *key, size_t key_
 void env_drop(struct env_held *h)
 {
 	if (h->txn) {
-		mdb_txn_abort(h->txn);
+		reset_or_abort(h->env, h->txn);
 		__atomic_sub_fetch(&h->env->held, 1, __ATOMIC_SEQ_CST);
 	}
 	*h = (struct env_held){ 0 };
