@@ -67,6 +67,8 @@ static void shelf_free(struct shelf *f)
 		buf_release(&f->action[i].record);
 	free(f->object);
 	free(f->action);
+	oid_index_clear(&f->object_at);
+	oid_index_clear(&f->action_at);
 	env_close(f->env);
 	free(f);
 }
@@ -85,7 +87,7 @@ void stores_close(struct stores *s)
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->taking);
 	free(s->shelf);
-	free(s->stamp);
+	stamps_release(s);
 	free(s->root);
 	free(s);
 }
@@ -134,7 +136,8 @@ static struct shelf *shelf_known(struct stores *s, const char *stage)
 	return NULL;
 }
 
-int shelf_find(struct stores *s, const char *stage, int create, struct shelf **out, struct err *e)
+int shelf_find_locked(struct stores *s, const char *stage, int create, struct shelf **out,
+		      struct err *e)
 {
 	size_t len = strlen(stage);
 	enum env_mode mode = s->read_only ? ENV_LOOK : create ? ENV_CREATE : ENV_THERE;
@@ -144,7 +147,6 @@ int shelf_find(struct stores *s, const char *stage, int create, struct shelf **o
 
 	if (!stage_name_valid(stage, len))
 		BUG("'%s' is not a stage's name", stage);
-	pthread_mutex_lock(&s->lock);
 	*out = shelf_known(s, stage);
 	if (!*out) {
 		folder = path_join(s->root, stage);
@@ -158,6 +160,15 @@ int shelf_find(struct stores *s, const char *stage, int create, struct shelf **o
 			s->shelf[s->shelves++] = *out;
 		}
 	}
+	return found;
+}
+
+int shelf_find(struct stores *s, const char *stage, int create, struct shelf **out, struct err *e)
+{
+	int found;
+
+	pthread_mutex_lock(&s->lock);
+	found = shelf_find_locked(s, stage, create, out, e);
 	pthread_mutex_unlock(&s->lock);
 	return found;
 }
@@ -190,10 +201,13 @@ static int shelf_write(struct shelf *f, int with_actions, struct err *e)
 	for (size_t i = 0; i < f->objects; i++)
 		packed_release(&f->object[i].packed);
 	f->objects = 0;
+	oid_index_clear(&f->object_at);
 	for (size_t i = 0; with_actions && i < f->actions; i++)
 		buf_release(&f->action[i].record);
-	if (with_actions)
+	if (with_actions) {
 		f->actions = 0;
+		oid_index_clear(&f->action_at);
+	}
 	return 0;
 }
 
@@ -205,8 +219,7 @@ int flush_locked(struct stores *s, struct err *e)
 {
 	size_t acting = 0;
 
-	if (stamps_flush_locked(s, e) < 0)
-		return -1;
+	stamps_flush_locked(s);
 	for (size_t i = 0; i < s->shelves; i++)
 		acting += s->shelf[i]->actions > 0;
 	for (size_t i = 0; i < s->shelves; i++)
@@ -247,10 +260,9 @@ int flush_some_locked(struct stores *s, struct err *e)
 
 struct waiting_object *shelf_waiting(struct shelf *f, const struct oid *id)
 {
-	for (size_t i = f->objects; i-- > 0; )
-		if (oid_equal(&f->object[i].id, id))
-			return &f->object[i];
-	return NULL;
+	ptrdiff_t at = oid_index_find(&f->object_at, id, f->object, sizeof *f->object);
+
+	return at < 0 ? NULL : &f->object[at];
 }
 
 /* ---- put ---- */
@@ -272,7 +284,8 @@ static int write_later(struct stores *s, struct shelf *f, const struct oid *id, 
 	pthread_mutex_lock(&s->lock);
 	if (!shelf_waiting(f, id)) {
 		f->object = grow(f->object, f->objects, &f->cap_objects, sizeof *f->object);
-		f->object[f->objects++] = (struct waiting_object){ *id, *p };
+		f->object[f->objects] = (struct waiting_object){ *id, *p };
+		oid_index_add(&f->object_at, f->objects++, f->object, sizeof *f->object);
 		wait_bytes_locked(s, packed_size(p));
 		*p = (struct packed){ 0 };
 		ret = flush_some_locked(s, e);

@@ -191,13 +191,16 @@ static int decode_found(void *data, const void *at, size_t len, struct err *e)
 static int find_waiting(struct stores *s, struct shelf *f, const struct oid *key, struct result *r,
 			struct err *e)
 {
+	const struct buf *record;
+	ptrdiff_t at;
 	int found = 0;
 
 	pthread_mutex_lock(&s->lock);
-	for (size_t i = f->actions; i-- > 0 && !found; )
-		if (oid_equal(&f->action[i].key, key))
-			found = decode(r, key, NULL, NULL, f->action[i].record.at,
-				       f->action[i].record.len, e) < 0 ? -1 : 1;
+	at = oid_index_find(&f->action_at, key, f->action, sizeof *f->action);
+	if (at >= 0) {
+		record = &f->action[at].record;
+		found = decode(r, key, NULL, NULL, record->at, record->len, e) < 0 ? -1 : 1;
+	}
 	pthread_mutex_unlock(&s->lock);
 	return found;
 }
@@ -248,7 +251,8 @@ static int64_t now_ns(void)
 void shelf_add_action_locked(struct stores *s, struct shelf *f, const struct waiting_action *w)
 {
 	f->action = grow(f->action, f->actions, &f->cap_actions, sizeof *f->action);
-	f->action[f->actions++] = *w;
+	f->action[f->actions] = *w;
+	oid_index_add(&f->action_at, f->actions++, f->action, sizeof *f->action);
 	wait_bytes_locked(s, w->record.len);
 }
 

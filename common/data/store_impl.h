@@ -3,11 +3,28 @@
 #define DATA_STORE_IMPL_H
 
 #include <pthread.h>
+#include <stddef.h>
+#include <sys/stat.h>
 #include "common/data/store.h"
 #include "common/data/store_env.h"
 #include "common/data/store_pack.h"
 
 #define STAT_STAGE "stat"               /* the environment of the stat cache; no stage's */
+
+/*
+ * Where an id stands in an array whose elements begin with one: a hash table of positions, so that
+ * much may wait without each new one being compared with all others. {0} is empty.
+ */
+struct oid_index {
+	uint32_t *slot;                 /* position + 1; 0 = free */
+	size_t slots, n;                /* slots: a power of two */
+};
+/* The position, or -1. */
+ptrdiff_t oid_index_find(const struct oid_index *x, const struct oid *id, const void *array,
+			 size_t size);
+/* Element `at` of the array is new, or takes the place of an older one with the same id. */
+void oid_index_add(struct oid_index *x, size_t at, const void *array, size_t size);
+void oid_index_clear(struct oid_index *x);
 
 struct waiting_object {
 	struct oid id;
@@ -19,12 +36,39 @@ struct waiting_action {
 	struct buf record;
 };
 
-#define STAMP 72
-
-struct stamp {                          /* a file's hash, by the hash of its path */
-	struct oid path;
-	unsigned char value[STAMP];     /* 48 bytes of stamp, 16 of hash, 8 of both and the path */
+/*
+ * The stat cache: what files outside hashed to, by folder, so that a folder of 100,000 pictures is
+ * read in one go. In the environment STAT_STAGE, table objects: key = hash of the folder's real
+ * path, then the part (the first bits of the hash of a file's name), so that one new file makes one
+ * part be written again; value = hash of key and stamps, then the stamps, sorted by name.
+ */
+struct stamp {
+	struct oid name;                /* hash of the file's name in its folder */
+	unsigned char of_file[48];      /* size, inode, times */
+	struct oid hash;                /* of its content */
 };
+
+struct stamps {                         /* of one folder */
+	char *path;                     /* as it was asked for */
+	struct oid folder;
+	struct stamp *at;               /* sorted */
+	size_t n;
+	struct stamp *new;              /* not written yet */
+	size_t news, cap_news;
+	int64_t new_bytes;              /* were read for them */
+};
+
+/* A folder's stamps, loaded once in a process; NULL: no such folder. Takes the lock. */
+struct stamps *stamps_of(struct stores *s, const char *folder);
+/* 1 (the file is as it was when it hashed to *out), 0. Takes the lock. */
+int stamps_find(struct stores *s, const struct stamps *f, const char *name, const struct stat *st,
+		struct oid *out);
+/* The file hashed to that; forgotten if the file is so young that it may change unseen. */
+void stamps_add(struct stores *s, struct stamps *f, const char *name, const struct stat *st,
+		const struct oid *hash);
+int same_stamp(const struct stat *a, const struct stat *b);
+void stamps_flush_locked(struct stores *s);
+void stamps_release(struct stores *s);
 
 /* One stage's environment, and what is to be written to it in the next transaction. */
 struct shelf {
@@ -34,6 +78,7 @@ struct shelf {
 	size_t objects, cap_objects;
 	struct waiting_action *action;
 	size_t actions, cap_actions;
+	struct oid_index object_at, action_at;
 };
 
 struct stores {
@@ -44,8 +89,8 @@ struct stores {
 	size_t shelves, cap_shelves;
 	size_t waiting_bytes;
 	double waiting_since;           /* 0: nothing waits */
-	struct stamp *stamp;
-	size_t stamps, cap_stamps;
+	struct stamps **stamps;
+	size_t folders, cap_folders;
 
 	/* store_second.c */
 	struct stores *second;          /* looked through after this one; owned */
@@ -68,8 +113,10 @@ int second_find(struct stores *s, const struct action *a, struct result *out, st
 int second_take(struct stores *s, const struct ref *r, struct err *e);
 int second_take_named(struct stores *s, const struct table *t, struct err *e);
 
-/* The shelf of a stage: 1, 0 (none, and create is 0), -1. Takes the lock. */
+/* The shelf of a stage: 1, 0 (none, and create is 0), -1. Takes the lock / wants it held. */
 int shelf_find(struct stores *s, const char *stage, int create, struct shelf **out, struct err *e);
+int shelf_find_locked(struct stores *s, const char *stage, int create, struct shelf **out,
+		      struct err *e);
 
 /* With the lock held: write everything that waits / if it is much or old. */
 int flush_locked(struct stores *s, struct err *e);
@@ -93,7 +140,5 @@ int fail_object(const struct ref *r, struct err *e);
 int object_check(const struct ref *r, enum kind kind, const void *at, size_t len, struct err *e);
 
 int stage_name_valid(const char *stage, size_t len);
-void stamp_sum(unsigned char value[STAMP], const struct oid *path);
-int stamps_flush_locked(struct stores *s, struct err *e);
 
 #endif

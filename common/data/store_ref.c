@@ -143,6 +143,9 @@ int ref_parse(struct stores *s, const char *text, struct ref *out, struct err *e
 	memcpy(out->stage, text, (size_t)(slash - text));
 	q.digits = slash + 1;
 	q.n = strlen(q.digits);
+	if (oid_parse(&out->id, q.digits) == 0 && store_has(s, out, e) == 1)
+		return 0;       /* the usual case: nothing to complete */
+	out->id = (struct oid){ 0 };
 	found = search_all(s, out->stage, &q, e);
 	if (found < 0)
 		return -1;
