@@ -88,6 +88,21 @@ static int has_name(const struct place *at, const char *name)
 	return !l || bsearch(&name, l->at, l->n, sizeof *l->at, compare_names) != NULL;
 }
 
+/* Most folders have no masks or captions, and then no names need be made up for each picture. */
+static void look_for_sides(struct place *at, const struct scan_rules *r)
+{
+	const char *ours = r->caption_extension;
+
+	at->masks = at->captions = 0;
+	for (size_t i = 0; i < at->list->n; i++) {
+		const char *name = at->list->at[i];
+
+		at->masks |= strstr(name, "-masklabel.") != NULL;
+		at->captions |= ours ? ends_with(name, ours) :
+			ends_with(name, ".caption") || ends_with(name, ".txt");
+	}
+}
+
 /* The path if it is a file, else NULL; `path` is used up. */
 static char *if_file(char *path)
 {
@@ -120,7 +135,11 @@ static size_t face_stem(const char *name, size_t stem)
 static char *find_sidecar(const struct place *at, const char *name, const char *extension)
 {
 	size_t stem = stem_length(name), face = face_stem(name, stem);
-	char *path = beside(at, xasprintf("%.*s%s", (int)stem, name, extension));
+	char *path;
+
+	if (at->list && !at->captions)
+		return NULL;
+	path = beside(at, xasprintf("%.*s%s", (int)stem, name, extension));
 
 	if (!path && face)
 		path = beside(at, xasprintf("%.*s%s", (int)face, name, extension));
@@ -148,7 +167,7 @@ static char *find_mask(const struct place *at, const char *name, const char *mas
 		path = mask_in(masks, at->below, name);
 		return path || !*at->below ? path : mask_in(masks, "", name);
 	}
-	for (size_t i = 0; !path && i < MASK_EXTENSIONS; i++)
+	for (size_t i = 0; !path && i < MASK_EXTENSIONS && (at->masks || !at->list); i++)
 		path = beside(at, xasprintf("%.*s-masklabel.%s", (int)stem_length(name), name,
 					    mask_extension[i]));
 	if (!path && has_name(at, "mask"))
@@ -243,6 +262,7 @@ int scan_folder(struct photos *out, const struct place *of, const struct scan_ru
 	if (folder_list(&list, at->folder, e) < 0)
 		goto out;
 	here.list = &list;
+	look_for_sides(&here, r);
 	kohya = !at->settled && has_repeats(at->folder, &list);
 	ret = 0;
 	for (size_t i = 0; i < list.n && ret == 0; i++) {

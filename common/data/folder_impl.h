@@ -9,6 +9,7 @@ struct names;
 struct place {                  /* what pictures inherit from the folder they are in */
 	const char *folder;     /* path */
 	const struct names *list;       /* what is in it, sorted; NULL: not looked at */
+	int masks, captions;    /* does the list hold names of such files at all? */
 	const char *prefix;     /* of their items, with its slash, or "" */
 	const char *below;      /* as prefix, below the folder given: for --masks */
 	const char *concept, *caption;

@@ -33,6 +33,38 @@ int table_column_is_ref(const char *name)
 	return type_of(name) == TYPE_REF;
 }
 
+/* ---- cells ---- */
+
+#define TEXT_LEAST ((size_t)4 << 10)
+#define TEXT_MOST ((size_t)1 << 20)     /* pieces double up to this */
+
+/* Bytes of many cells: one allocation for each would take most of the time of reading a table. */
+struct table_text {
+	struct table_text *next;
+	size_t len, cap;
+	char at[];
+};
+
+static char *add_text(struct table *t, const char *at, size_t len)
+{
+	struct table_text *piece = t->text;
+	size_t cap = piece ? piece->cap < TEXT_MOST ? 2 * piece->cap : TEXT_MOST : TEXT_LEAST;
+	char *to;
+
+	if (!piece || piece->cap - piece->len <= len) {
+		if (cap <= len)
+			cap = len + 1;
+		piece = xmalloc(sizeof *piece + cap);
+		*piece = (struct table_text){ .next = t->text, .cap = cap };
+		t->text = piece;
+	}
+	to = piece->at + piece->len;
+	memcpy(to, at, len);
+	to[len] = 0;
+	piece->len += len + 1;
+	return to;
+}
+
 static void add_name(struct table *t, const char *at, size_t len)
 {
 	size_t cap = (size_t)t->cap_columns;
@@ -114,14 +146,16 @@ const char *table_get(const struct table *t, size_t row, int column)
 
 void table_set(struct table *t, size_t row, int column, const char *value)
 {
-	char **c, *new;
+	size_t len = strlen(value);
+	char **c;
 
 	if (row >= t->rows || column < 0 || column >= t->columns)
 		BUG("cell %zu, %d of a table of %zu rows, %d columns", row, column, t->rows, t->columns);
 	c = &t->cell[row * (size_t)t->columns + (size_t)column];
-	new = *value ? xstrdup(value) : NULL;   /* before free: value may be the cell itself */
-	free(*c);
-	*c = new;
+	if (*c && len <= strlen(*c))
+		memmove(*c, value, len + 1);    /* the value may be part of the cell itself */
+	else
+		*c = len ? add_text(t, value, len) : NULL;
 }
 
 void table_setf(struct table *t, size_t row, int column, const char *fmt, ...)
@@ -165,15 +199,23 @@ int table_float(const struct table *t, size_t row, int column, double *out, stru
 	return 0;
 }
 
+/* The column of the same name, added if missing; mostly it stands at the same place. */
+static int same_column(struct table *to, const struct table *from, int column)
+{
+	if (column < to->columns && !strcmp(to->name[column], from->name[column]))
+		return column;
+	return table_add_column(to, from->name[column]);
+}
+
 size_t table_append(struct table *to, const struct table *from, size_t row)
 {
 	size_t new;
 
 	for (int i = 0; i < from->columns; i++)
-		table_add_column(to, from->name[i]);
+		same_column(to, from, i);
 	new = table_add_row(to);
 	for (int i = 0; i < from->columns; i++)
-		table_set(to, new, table_column(to, from->name[i]), table_get(from, row, i));
+		table_set(to, new, same_column(to, from, i), table_get(from, row, i));
 	return new;
 }
 
@@ -193,8 +235,10 @@ void table_release(struct table *t)
 {
 	for (int i = 0; i < t->columns; i++)
 		free(t->name[i]);
-	for (size_t i = 0; i < t->rows * (size_t)t->columns; i++)
-		free(t->cell[i]);
+	for (struct table_text *next; t->text; t->text = next) {
+		next = t->text->next;
+		free(t->text);
+	}
 	free(t->name);
 	free(t->cell);
 	*t = (struct table){ 0 };
@@ -204,14 +248,19 @@ void table_release(struct table *t)
 
 static void put_value(struct buf *out, const char *s)
 {
-	for (; *s; s++)
-		switch (*s) {
+	for (;;) {
+		size_t plain = strcspn(s, "\t\n\r\\");
+
+		buf_add(out, s, plain);
+		s += plain;
+		switch (*s++) {
 		case '\t': buf_adds(out, "\\t"); break;
 		case '\n': buf_adds(out, "\\n"); break;
 		case '\r': buf_adds(out, "\\r"); break;
 		case '\\': buf_adds(out, "\\\\"); break;
-		default: buf_addc(out, *s);
+		default: return;
 		}
+	}
 }
 
 void table_text(struct buf *out, const struct table *t)
@@ -281,7 +330,7 @@ static int parse_row(struct table *t, const char *at, size_t len, const char *wh
 		char **c = &t->cell[row * (size_t)t->columns + (size_t)column];
 
 		if (n) {
-			*c = xstrndup(at, n);
+			*c = add_text(t, at, n);
 			if (memchr(at, '\\', n) && unescape(*c, n) < 0)
 				return fail(e, "%s:%zu: column '%s' holds a backslash that is not \\t, \\n, \\r or \\\\",
 					    what, line, t->name[column]);

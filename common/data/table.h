@@ -37,8 +37,10 @@
 struct table {
 	char **name;            /* of the columns */
 	int columns, cap_columns;
-	char **cell;            /* rows * columns, row-major; all owned */
+	char **cell;            /* rows * columns, row-major; into `text`; NULL is "" */
 	size_t rows, cap_cells;
+	struct table_text *text;        /* the cells' bytes, released with the table: a value that
+					 * is set again and again takes room each time */
 };
 
 /* `what` names the source in errors ("standard input", "prep/1f0c..."), which carry the line's number. */
