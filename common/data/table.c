@@ -1,12 +1,14 @@
 #include "common/data/table.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/data/store.h"
+#include "common/data/table_impl.h"
 
 enum column_type { TYPE_TEXT, TYPE_REF, TYPE_INT, TYPE_NUMBER, TYPE_NAME };
 
@@ -45,7 +47,7 @@ struct table_text {
 	char at[];
 };
 
-static char *add_text(struct table *t, const char *at, size_t len)
+char *table_add_text(struct table *t, const char *at, size_t len)
 {
 	struct table_text *piece = t->text;
 	size_t cap = piece ? piece->cap < TEXT_MOST ? 2 * piece->cap : TEXT_MOST : TEXT_LEAST;
@@ -65,7 +67,7 @@ static char *add_text(struct table *t, const char *at, size_t len)
 	return to;
 }
 
-static void add_name(struct table *t, const char *at, size_t len)
+void table_add_name(struct table *t, const char *at, size_t len)
 {
 	size_t cap = (size_t)t->cap_columns;
 
@@ -121,7 +123,7 @@ int table_add_column(struct table *t, const char *name)
 
 	if (had >= 0)
 		return had;
-	add_name(t, name, strlen(name));
+	table_add_name(t, name, strlen(name));
 	room_for(t, t->rows * (old + 1));
 	for (size_t row = t->rows; row-- > 0; ) {       /* last row first: cells move up */
 		if (old)
@@ -155,19 +157,26 @@ void table_set(struct table *t, size_t row, int column, const char *value)
 	if (*c && len <= strlen(*c))
 		memmove(*c, value, len + 1);    /* the value may be part of the cell itself */
 	else
-		*c = len ? add_text(t, value, len) : NULL;
+		*c = len ? table_add_text(t, value, len) : NULL;
 }
 
 void table_setf(struct table *t, size_t row, int column, const char *fmt, ...)
 {
+	char small[64];
 	struct buf b = { 0 };
-	va_list ap;
+	va_list ap, again;
 
 	va_start(ap, fmt);
-	buf_addv(&b, fmt, ap);
+	va_copy(again, ap);
+	if ((size_t)vsnprintf(small, sizeof small, fmt, ap) < sizeof small) {
+		table_set(t, row, column, small);
+	} else {
+		buf_addv(&b, fmt, again);
+		table_set(t, row, column, buf_str(&b));
+		buf_release(&b);
+	}
+	va_end(again);
 	va_end(ap);
-	table_set(t, row, column, buf_str(&b));
-	buf_release(&b);
 }
 
 static int bad_value(const struct table *t, size_t row, int column, const char *want, struct err *e)
@@ -223,7 +232,7 @@ void table_copy(struct table *to, const struct table *from)
 {
 	*to = (struct table){ 0 };
 	for (int i = 0; i < from->columns; i++)
-		add_name(to, from->name[i], strlen(from->name[i]));
+		table_add_name(to, from->name[i], strlen(from->name[i]));
 	for (size_t row = 0; row < from->rows; row++) {
 		table_add_row(to);
 		for (int i = 0; i < from->columns; i++)
@@ -242,157 +251,6 @@ void table_release(struct table *t)
 	free(t->name);
 	free(t->cell);
 	*t = (struct table){ 0 };
-}
-
-/* ---- text ---- */
-
-static void put_value(struct buf *out, const char *s)
-{
-	for (;;) {
-		size_t plain = strcspn(s, "\t\n\r\\");
-
-		buf_add(out, s, plain);
-		s += plain;
-		switch (*s++) {
-		case '\t': buf_adds(out, "\\t"); break;
-		case '\n': buf_adds(out, "\\n"); break;
-		case '\r': buf_adds(out, "\\r"); break;
-		case '\\': buf_adds(out, "\\\\"); break;
-		default: return;
-		}
-	}
-}
-
-void table_text(struct buf *out, const struct table *t)
-{
-	for (int i = 0; i < t->columns; i++) {
-		if (i)
-			buf_addc(out, '\t');
-		put_value(out, t->name[i]);
-	}
-	buf_addc(out, '\n');
-	for (size_t row = 0; row < t->rows; row++)
-		for (int i = 0; i < t->columns; i++) {
-			put_value(out, table_get(t, row, i));
-			buf_addc(out, i + 1 < t->columns ? '\t' : '\n');
-		}
-}
-
-int table_is(const char *at, size_t len)
-{
-	const char *end = memchr(at, '\n', len);
-	size_t n = end ? (size_t)(end - at) : len;
-
-	if (n && at[n - 1] == '\r')
-		n--;
-	return memchr(at, '\t', n) != NULL || (n == 4 && !memcmp(at, "item", 4));
-}
-
-/* Undo put_value in place; -1 for an escape that does not exist. The value becomes a string. */
-static int unescape(char *s, size_t len)
-{
-	char *to = s;
-
-	for (size_t i = 0; i < len; i++) {
-		if (s[i] != '\\') {
-			*to++ = s[i];
-			continue;
-		}
-		if (++i == len)
-			return -1;
-		switch (s[i]) {
-		case 't': *to++ = '\t'; break;
-		case 'n': *to++ = '\n'; break;
-		case 'r': *to++ = '\r'; break;
-		case '\\': *to++ = '\\'; break;
-		default: return -1;
-		}
-	}
-	*to = 0;
-	return 0;
-}
-
-/* One line as a row of cells. */
-static int parse_row(struct table *t, const char *at, size_t len, const char *what, size_t line,
-		     struct err *e)
-{
-	size_t row = table_add_row(t);
-	int column = 0, cells = 1;
-
-	for (size_t i = 0; i < len; i++)
-		cells += at[i] == '\t';
-	if (cells != t->columns)
-		return fail(e, "%s:%zu: the line has %d values, the header has %d columns",
-			    what, line, cells, t->columns);
-	for (; column < cells; column++) {
-		const char *tab = memchr(at, '\t', len);
-		size_t n = tab ? (size_t)(tab - at) : len;
-		char **c = &t->cell[row * (size_t)t->columns + (size_t)column];
-
-		if (n) {
-			*c = add_text(t, at, n);
-			if (memchr(at, '\\', n) && unescape(*c, n) < 0)
-				return fail(e, "%s:%zu: column '%s' holds a backslash that is not \\t, \\n, \\r or \\\\",
-					    what, line, t->name[column]);
-		}
-		at += n + 1;
-		len -= tab ? n + 1 : n;
-	}
-	return 0;
-}
-
-static int parse_header(struct table *t, const char *at, size_t len, const char *what,
-			struct err *e)
-{
-	for (;;) {
-		const char *tab = memchr(at, '\t', len);
-		size_t n = tab ? (size_t)(tab - at) : len;
-
-		if (!n)
-			return fail(e, "%s:1: column %d has no name", what, t->columns + 1);
-		add_name(t, at, n);
-		if (table_column(t, t->name[t->columns - 1]) != t->columns - 1)
-			return fail(e, "%s:1: there are two columns '%s'", what, t->name[t->columns - 1]);
-		if (!tab)
-			return 0;
-		at += n + 1;
-		len -= n + 1;
-	}
-}
-
-int table_parse(struct table *t, const char *at, size_t len, const char *what, struct err *e)
-{
-	size_t line = 0;
-
-	*t = (struct table){ 0 };
-	if (!len)
-		return fail(e, "%s: empty, a header line is wanted", what);
-	while (len) {
-		const char *end = memchr(at, '\n', len);
-		size_t n = end ? (size_t)(end - at) : len, used = end ? n + 1 : n;
-		size_t text = n && at[n - 1] == '\r' ? n - 1 : n;
-		int bad;
-
-		line++;
-		if (memchr(at, 0, text) || utf8_valid(at, text) != text)
-			bad = fail(e, "%s:%zu: not valid UTF-8", what, line);
-		else if (line == 1)
-			bad = parse_header(t, at, text, what, e);
-		else
-			bad = parse_row(t, at, text, what, line, e);
-		if (bad < 0)
-			goto bad;
-		at += used;
-		len -= used;
-	}
-	if (table_check(t, e) < 0) {
-		err_prefix(e, "%s", what);
-		goto bad;
-	}
-	return 0;
-bad:
-	table_release(t);
-	return -1;
 }
 
 /* ---- checks ---- */

@@ -80,4 +80,7 @@ int table_check(const struct table *t, struct err *e);
 /* Does it look like a table (its first line holds a tab or is the single word "item")? */
 int table_is(const char *at, size_t len);
 
+/* Has the table that is parsed from this text a column of that name? */
+int table_text_has(const char *at, size_t len, const char *column);
+
 #endif

@@ -27,20 +27,23 @@ int files_note(struct runner *r, const struct task *t, const struct ref *result,
 	       struct err *e)
 {
 	struct table table = { 0 };
+	struct blob b = { 0 };
 	int file, ret = -1;
 
-	if (store_get_table(r->stores, result, &table, e) < 0)
+	if (store_need(r->stores, result, KIND_TABLE, &b, e) < 0)
 		return -1;
-	file = table_column(&table, "file");
 	if (t->rule->kind == RULE_FILE && note_file(r, t->rule->target, note, e) < 0)
 		goto out;
-	for (size_t i = 0; i < table.rows && file >= 0; i++)
-		if (*table_get(&table, i, file) &&
-		    note_file(r, table_get(&table, i, file), note, e) < 0)
-			goto out;
-	ret = 0;
+	/* a table of many items is not taken apart for a column that it does not have */
+	ret = table_text_has((const char *)b.at, b.len, "file") ?
+		store_get_table(r->stores, result, &table, e) : 0;
+	file = table_column(&table, "file");
+	for (size_t i = 0; i < table.rows && file >= 0 && ret == 0; i++)
+		if (*table_get(&table, i, file))
+			ret = note_file(r, table_get(&table, i, file), note, e);
 out:
 	table_release(&table);
+	blob_release(&b);
 	return ret;
 }
 

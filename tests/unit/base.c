@@ -9,6 +9,7 @@
 #include "common/base/file.h"
 #include "common/base/opt.h"
 #include "common/base/talk.h"
+#include "common/base/oid.h"
 #include "common/base/text.h"
 
 /* ---- text ---- */
@@ -33,6 +34,42 @@ static void numbers_are_read_strictly(void)
 	CHECK(text_size("100", &i) == 0 && i == 100);
 	CHECK(text_size("-1G", &i) < 0 && text_size("1X", &i) < 0 && text_size("G", &i) < 0 &&
 	      text_size("", &i) < 0);
+}
+
+static void numbers_are_printed(void)
+{
+	static const long long v[] = { 0, 7, -7, 10, -1234567890123, INT64_MAX, INT64_MIN };
+	struct buf a = { 0 }, b = { 0 };
+
+	for (size_t i = 0; i < sizeof v / sizeof *v; i++) {
+		buf_addi(&a, v[i]);
+		buf_addf(&b, "%lld", v[i]);
+		CHECK_STR(buf_str(&a), buf_str(&b));
+	}
+	for (int i = 0; i < 300; i++)           /* at every distance from the end of the room */
+		buf_addf(&a, "%d,", i);
+	CHECK(ends_with(buf_str(&a), ",298,299,") && strlen(a.at) == a.len);
+	buf_release(&a);
+	buf_release(&b);
+}
+
+/* At one go and in pieces: the same hash at every size around the limit between the two ways. */
+static void hashes_do_not_depend_on_pieces(void)
+{
+	char bytes[3000];
+
+	for (size_t i = 0; i < sizeof bytes; i++)
+		bytes[i] = (char)(i * 7);
+	for (size_t n = 0; n <= sizeof bytes; n++) {
+		struct oid_state *s = oid_start(KIND_TEXT);
+		struct oid a, b;
+
+		oid_add(s, bytes, n / 3);
+		oid_add(s, bytes + n / 3, n - n / 3);
+		oid_end(s, &a);
+		oid_of(&b, KIND_TEXT, bytes, n);
+		CHECK(oid_equal(&a, &b));
+	}
 }
 
 static void utf8_is_checked(void)
@@ -337,6 +374,8 @@ static void stopping_sets_a_flag(void)
 int main(void)
 {
 	TEST(numbers_are_read_strictly);
+	TEST(numbers_are_printed);
+	TEST(hashes_do_not_depend_on_pieces);
 	TEST(utf8_is_checked);
 	TEST(sizes_and_times_for_people);
 	TEST(options_are_parsed);

@@ -760,6 +760,121 @@ static void a_file_that_changes_while_it_is_read(void)
 	stores_close(s);
 }
 
+/* Many small ones, found among those that wait and after a flush; the later of two records counts. */
+static void many_wait_and_are_found(void)
+{
+	enum { N = 3000 };
+	struct stores *s = open_at(test_folder("store-many"));
+	struct result r = { 0 }, found;
+	struct action a[N];
+	struct ref first = { 0 };
+	struct err e = { "" };
+
+	for (int round = 0; round < 2; round++)
+		for (int i = 0; i < N; i++) {
+			char text[32];
+
+			if (round == 0) {
+				action_begin(&a[i], "many", 1, "item");
+				action_paramf(&a[i], "n", "%d", i);
+			}
+			snprintf(text, sizeof text, "%d of round %d", i, round);
+			r.out = put_text(s, "many", text);
+			first = i ? first : r.out;
+			CHECK_OK(store_record_later(s, &a[i], &r, &e), e);
+		}
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < N; i++) {
+			char text[32];
+			struct blob b = { 0 };
+
+			snprintf(text, sizeof text, "%d of round 1", i);
+			CHECK_INT(store_find(s, &a[i], &found, &e), 1);
+			CHECK_INT(store_get(s, &found.out, &b, &e), 1);
+			CHECK(b.len == strlen(text) && !memcmp(b.at, text, b.len));
+			blob_release(&b);
+			result_release(&found);
+		}
+		CHECK_INT(store_has(s, &first, &e), 1);
+		s = again(s);
+	}
+	for (int i = 0; i < N; i++)
+		action_release(&a[i]);
+	result_release(&r);
+	stores_close(s);
+}
+
+static int damage_stamps(void *data, const void *key, size_t key_len, const void *at, size_t len,
+			 struct err *e)
+{
+	struct buf *all = data;         /* key, value with one bit flipped */
+
+	(void)e;
+	CHECK_INT(key_len, 17);
+	buf_add(all, key, key_len);
+	buf_add(all, at, len);
+	all->at[all->len - 1] ^= 1;
+	return 1;
+}
+
+/* A folder's stamps: each file found by its own, old ones replaced, damaged ones not believed. */
+static void stamps_of_a_folder(void)
+{
+	enum { N = 500 };
+	const char *root = test_folder("store-stamps");
+	char *dir = path_join(root, "p"), *store = path_join(root, "store");
+	struct stores *s = open_at(store);
+	struct oid hash[N], x, is;
+	struct buf all = { 0 };
+	struct stamps *f;
+	struct shelf *shelf;
+	struct stat st = { .st_size = 5 };
+	struct err e = { "" };
+
+	CHECK_OK(make_folder(dir, &e), e);
+	f = stamps_of(s, dir);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < N; i += 1 + round) {
+			char name[16];
+
+			snprintf(name, sizeof name, "%d", i);
+			st.st_ino = (ino_t)i;
+			st.st_mtim.tv_nsec = round;
+			oid_of(&hash[i], KIND_TEXT, &st, sizeof st);
+			stamps_add(s, f, name, &st, &hash[i]);
+		}
+		CHECK_OK(stores_flush(s, &e), e);
+	}
+	for (int round = 0; round < 2; round++) {
+		CHECK_INT(f->n, N);
+		for (int i = 0; i < N; i++) {
+			char name[16];
+
+			snprintf(name, sizeof name, "%d", i);
+			st.st_ino = (ino_t)i;
+			st.st_mtim.tv_nsec = i % 2 == 0;
+			CHECK(stamps_find(s, f, name, &st, &x) && oid_equal(&x, &hash[i]));
+			st.st_mtim.tv_nsec ^= 1;
+			CHECK(!stamps_find(s, f, name, &st, &x));
+		}
+		s = again(s);
+		f = stamps_of(s, dir);
+	}
+	CHECK_INT(shelf_find(s, STAT_STAGE, 0, &shelf, &e), 1);
+	CHECK_OK(env_visit(shelf->env, ENV_OBJECTS, NULL, 0, damage_stamps, &all, &e), e);
+	CHECK_OK(env_write(shelf->env, &(struct change){ ENV_PUT, ENV_OBJECTS, all.at, 17,
+			{ { all.at + 17, all.len - 17 } } }, 1, &e), e);
+	s = again(s);
+	f = stamps_of(s, dir);
+	memcpy(is.at, all.at, sizeof is.at);
+	CHECK(oid_equal(&is, &f->folder));
+	CHECK_INT(f->n, N - (all.len - 17 - 16) / sizeof *f->at);
+	buf_release(&all);
+	free(dir);
+	free(store);
+	stores_close(s);
+}
+
 int main(void)
 {
 	TEST(objects_go_around);
@@ -782,5 +897,7 @@ int main(void)
 	TEST(outside_files_are_known_by_content);
 	TEST(stamps_are_remembered);
 	TEST(a_file_that_changes_while_it_is_read);
+	TEST(stamps_of_a_folder);
+	TEST(many_wait_and_are_found);
 	return test_end();
 }

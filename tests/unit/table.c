@@ -1,5 +1,6 @@
 #include "tests/test.h"
 
+#include "common/base/mem.h"
 #include "common/data/table.h"
 #include "common/data/tensor.h"
 
@@ -131,10 +132,59 @@ static void tensors_go_around(void)
 	buf_release(&b);
 }
 
+/* Values that grow, shrink and come from the cell itself; more text than one piece holds. */
+static void cells_are_set_again(void)
+{
+	struct table t = { 0 };
+	char *big = xcalloc(1, 3000001);
+
+	table_add_column(&t, "a");
+	table_add_column(&t, "b");
+	for (int i = 0; i < 20000; i++) {
+		table_setf(&t, table_add_row(&t), 0, "%d and some more", i);
+		table_set(&t, (size_t)i, 1, "kept");
+	}
+	table_set(&t, 7, 0, "short");
+	table_set(&t, 7, 0, table_get(&t, 7, 0) + 2);
+	CHECK_STR(table_get(&t, 7, 0), "ort");
+	table_set(&t, 7, 0, "longer than what was there at first");
+	CHECK_STR(table_get(&t, 7, 0), "longer than what was there at first");
+	table_set(&t, 8, 0, "");
+	CHECK_STR(table_get(&t, 8, 0), "");
+	table_set(&t, 8, 0, table_get(&t, 7, 0));
+	memset(big, 'x', 3000000);
+	table_set(&t, 9, 0, big);
+	table_setf(&t, 10, 0, "%s.", big);
+	CHECK_INT(strlen(table_get(&t, 9, 0)), 3000000);
+	CHECK_INT(strlen(table_get(&t, 10, 0)), 3000001);
+	table_set(&t, 11, 0, "after it");
+	CHECK_STR(table_get(&t, 8, 0), "longer than what was there at first");
+	CHECK_STR(table_get(&t, 6, 0), "6 and some more");
+	CHECK_STR(table_get(&t, 19999, 0), "19999 and some more");
+	CHECK_STR(table_get(&t, 10, 1), "kept");
+	table_release(&t);
+	free(big);
+}
+
+static void columns_are_seen_in_text(void)
+{
+	static const char text[] = "item\tfile name\tfile\r\nfoo\tbar\tbaz\n";
+
+	CHECK(table_text_has(text, strlen(text), "item"));
+	CHECK(table_text_has(text, strlen(text), "file"));
+	CHECK(!table_text_has(text, strlen(text), "fil"));
+	CHECK(!table_text_has(text, strlen(text), "name"));
+	CHECK(!table_text_has(text, strlen(text), "baz"));
+	CHECK(table_text_has("file", 4, "file"));
+	CHECK(!table_text_has("", 0, "file"));
+}
+
 int main(void)
 {
 	TEST(tables_go_around);
 	TEST(columns_are_added);
+	TEST(cells_are_set_again);
+	TEST(columns_are_seen_in_text);
 	TEST(damage_is_told_with_its_line);
 	TEST(tensors_go_around);
 	return test_end();
