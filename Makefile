@@ -114,7 +114,7 @@ golden: $(GOLDEN_BIN)
 check: $(STAGES)
 	$(Q)B=$(B) CC=$(CC) sh tools/check
 
-# BENCH="unet lora prep startup" picks parts; ROUNDS=3
+# BENCH="unet lora prep startup dataflow" picks parts; ROUNDS=3
 bench: all
 	$(Q)B=$(B) sh tests/bench/run $(BENCH)
 
