@@ -8,7 +8,11 @@
 #include "common/base/talk.h"
 #include "common/data/store_impl.h"
 
-#define WAIT_BYTES ((size_t)8 << 20)    /* so much may wait for the next transaction */
+/*
+ * So much may wait for the next transaction. Keys are hashes, so that in a store with a million
+ * items each transaction writes nearly all of its leaves again: few large ones cost less.
+ */
+#define WAIT_BYTES ((size_t)32 << 20)
 #define WAIT_SECONDS 1.0
 #define LARGE ((size_t)1 << 20)         /* an object of this size is written at once */
 
@@ -175,7 +179,18 @@ int shelf_find(struct stores *s, const char *stage, int create, struct shelf **o
 
 /* ---- what waits ---- */
 
-/* One transaction: the objects of a shelf and, if asked, its actions. */
+static int compare_change(const void *a, const void *b)
+{
+	const struct change *x = a, *y = b;
+
+	return x->table != y->table ? (x->table > y->table) - (x->table < y->table) :
+		memcmp(x->key, y->key, sizeof(struct oid));
+}
+
+/*
+ * One transaction: the objects of a shelf and, if asked, its actions. In the order of keys, so that
+ * each leaf is looked at once; of two actions with the same key the later one is written.
+ */
 static int shelf_write(struct shelf *f, int with_actions, struct err *e)
 {
 	size_t n = f->objects + (with_actions ? f->actions : 0);
@@ -188,12 +203,16 @@ static int shelf_write(struct shelf *f, int with_actions, struct err *e)
 		c[i] = (struct change){ ENV_PUT_NEW, ENV_OBJECTS, o->id.at, sizeof o->id.at,
 			{ { o->packed.head, VALUE_HEAD }, { o->packed.at[0], o->packed.len[0] } } };
 	}
-	for (size_t i = f->objects; i < n; i++) {
-		struct waiting_action *a = &f->action[i - f->objects];
+	n = f->objects;
+	for (size_t i = 0; with_actions && i < f->actions; i++) {
+		struct waiting_action *a = &f->action[i];
 
-		c[i] = (struct change){ ENV_PUT, ENV_ACTIONS, a->key.at, sizeof a->key.at,
-			{ { a->record.at, a->record.len } } };
+		if (oid_index_find(&f->action_at, &a->key, f->action, sizeof *a) == (ptrdiff_t)i)
+			c[n++] = (struct change){ ENV_PUT, ENV_ACTIONS, a->key.at, sizeof a->key.at,
+				{ { a->record.at, a->record.len } } };
 	}
+	if (n)
+		qsort(c, n, sizeof *c, compare_change);
 	ret = env_write(f->env, c, n, e);
 	free(c);
 	if (ret < 0)

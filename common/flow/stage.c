@@ -382,10 +382,12 @@ static int is_asked(int argc, char **argv, const char *option)
  * program has to be started again (1 ms), unless the user, or the runner, has said something
  * already.
  */
+extern int omp_get_max_threads(void) __attribute__((weak));     /* NULL: not linked with it */
+
 static void wait_briefly(char **argv)
 {
 	setenv("KMP_BLOCKTIME", "0", 0);        /* clang's reads it later */
-	if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY"))
+	if (!omp_get_max_threads || getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY"))
 		return;
 	setenv("GOMP_SPINCOUNT", "2000", 1);
 	execv("/proc/self/exe", argv);          /* failed: slower, but nothing is wrong */
