@@ -701,26 +701,44 @@ static void outside_files_are_known_by_content(void)
 	stores_close(s);
 }
 
-/* A cached hash is believed: put a wrong one under a file's stamp and see it come out. */
+/*
+ * A cached hash is believed: put a wrong one under a file's stamp and see it come out, for the file
+ * and for its folder. Written in place with its size and time as they were, the file is another one.
+ */
 static void stamps_are_remembered(void)
 {
 	const char *folder = test_folder("store-stamp");
-	char *a = path_join(folder, "a");
+	char *dir = path_join(folder, "p"), *a = path_join(dir, "a");
+	struct timespec times[2];
+	struct stat st;
+	FILE *f;
 	struct stores *s = open_at("build/scratch/store-stamp/store");
-	struct oid x, y;
+	struct oid x, y, in_folder;
 	struct err e = { "" };
 
+	CHECK_OK(make_folder(dir, &e), e);
 	CHECK_OK(file_replace(a, "one", 3, &e), e);
 	usleep(3100000);
+	CHECK_OK(outside_hash(s, dir, &in_folder, &e), e);
 	CHECK_OK(outside_hash(s, a, &x, &e), e);
-	CHECK_INT(s->stamps[0]->news, 1);
-	s->stamps[0]->new[0].hash.at[0] ^= 1;
+	for (size_t i = 0; i < s->folders; i++)
+		for (size_t k = 0; k < s->stamps[i]->news; k++)
+			s->stamps[i]->new[k].hash.at[0] ^= 1;
 	s = again(s);
 	CHECK_OK(outside_hash(s, a, &y, &e), e);
 	CHECK(!oid_equal(&x, &y) && x.at[1] == y.at[1]);
-	CHECK_OK(file_replace(a, "one", 3, &e), e);
+	CHECK_OK(outside_hash(s, dir, &y, &e), e);
+	CHECK(!oid_equal(&in_folder, &y));
+	CHECK(stat(a, &st) == 0 && (f = fopen(a, "r+")) && fputs("two", f) >= 0 && !fclose(f));
+	times[0] = times[1] = st.st_mtim;
+	CHECK(utimensat(AT_FDCWD, a, times, 0) == 0);
 	CHECK_OK(outside_hash(s, a, &y, &e), e);
+	oid_of(&x, KIND_BYTES, "two", 3);
 	CHECK(oid_equal(&x, &y));
+	CHECK_OK(file_replace(a, "one", 3, &e), e);
+	CHECK_OK(outside_hash(s, dir, &y, &e), e);
+	CHECK(oid_equal(&in_folder, &y));
+	free(dir);
 	free(a);
 	stores_close(s);
 }
