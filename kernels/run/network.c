@@ -13,23 +13,45 @@ void network_begin(struct network *net, struct backend *b, network_build *build,
 	*net = (struct network){ .b = b, .build = build, .config = config, .source = source };
 }
 
+static int fetch_one(struct pool *p, struct pool_entry *w, const struct weight_source *source,
+		     struct err *e)
+{
+	struct tensor t = { 0 };
+	int ret = source->get(source->data, w->name, &t, e) < 0 ? -1 : pool_put(p, w, &t, e);
+
+	if (ret < 0 && source->path)
+		err_prefix(e, "'%s'", source->path);
+	tensor_release(&t);
+	return ret;
+}
+
+/*
+ * By as many threads as the backend has: the pool's memory is touched here for the first time, and
+ * that is most of the time this takes. What lies before a failure is still looked at, so that the
+ * failure that is told is the first one's whoever meets it.
+ */
 int pool_fetch(struct pool *p, const struct weight_source *source, struct err *e)
 {
+	size_t failed = p->n;
+
+#pragma omp parallel for schedule(dynamic)
 	for (size_t i = 0; i < p->n; i++) {
 		struct pool_entry *w = &p->entry[i];
-		struct tensor t = { 0 };
-		int ret;
+		struct err why;
+		size_t until;
 
-		if (w->kind != OP_WEIGHT || w->set)
+#pragma omp atomic read
+		until = failed;
+		if (i > until || w->kind != OP_WEIGHT || w->set || fetch_one(p, w, source, &why) == 0)
 			continue;
-		ret = source->get(source->data, w->name, &t, e) < 0 ? -1 : pool_put(p, w, &t, e);
-		if (ret < 0 && source->path)
-			err_prefix(e, "'%s'", source->path);
-		tensor_release(&t);
-		if (ret < 0)
-			return -1;
+#pragma omp critical
+		if (i < failed) {
+#pragma omp atomic write
+			failed = i;
+			*e = why;
+		}
 	}
-	return 0;
+	return failed < p->n ? -1 : 0;
 }
 
 static int plan_shape(struct network *net, struct network_shape *s, struct err *e)

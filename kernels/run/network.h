@@ -18,7 +18,10 @@
 /* Emit the graph for a shape and return the node that is its result. */
 typedef id network_build(struct model *m, const void *config, const int64_t shape[SHAPE_SIDES]);
 
-/* The values of a weight by its graph name ("unet.conv_in.weight"); out borrows or owns. */
+/*
+ * The values of a weight by its graph name ("unet.conv_in.weight"); out borrows or owns. Called
+ * from several threads at once.
+ */
 struct weight_source {
 	int (*get)(void *data, const char *name, struct tensor *out, struct err *e);
 	void *data;

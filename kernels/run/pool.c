@@ -8,6 +8,12 @@
 
 #define ALIGN 64
 
+/*
+ * Floats that are put at a time: little enough to stay in a core's cache from one pass over them to
+ * the next, and not one page of memory more than the pool's own has to be touched.
+ */
+#define PIECE ((int64_t)1 << 17)
+
 static struct pool_entry *find_unsorted(struct pool *p, const char *name)
 {
 	for (size_t i = 0; i < p->n; i++)
@@ -157,41 +163,79 @@ static void turn(float *out, const float *in, int64_t k, int64_t a, int64_t b)
 				out[x * a + y] = in[y * b + x];
 }
 
-static int check_finite(const char *name, const float *v, int64_t n, struct err *e)
+/* Is one of them infinite or no number? Without a way out in between, so that it is vectorized. */
+static int any_bad(const float *v, int64_t n)
 {
+	uint32_t bad = 0, u[64];
+
+	for (; n >= 64; v += 64, n -= 64) {
+		memcpy(u, v, sizeof u);
+		for (int i = 0; i < 64; i++)
+			bad |= (u[i] & 0x7f800000) == 0x7f800000;
+	}
+	for (int64_t i = 0; i < n; i++)
+		bad |= !isfinite(v[i]);
+	return bad != 0;
+}
+
+/* v: the weight's elements from number `first` on */
+static int check_finite(const char *name, const float *v, int64_t first, int64_t n, struct err *e)
+{
+	if (!any_bad(v, n))
+		return 0;
 	for (int64_t i = 0; i < n; i++)
 		if (!isfinite(v[i]))
-			return fail(e, "weight '%s' is not finite: element %lld is %g", name, (long long)i, (double)v[i]);
+			return fail(e, "weight '%s' is not finite: element %lld is %g", name, (long long)(first + i), (double)v[i]);
 	return 0;
+}
+
+/* Rows of a filter, or single elements of anything else: what a weight is put by. */
+static int64_t unit_of(const struct pool_entry *w)
+{
+	int64_t side[TENSOR_RANK], rs = w->dim[1] * w->dim[2];
+
+	return pool_file_shape(w, side) == 4 && rs > 1 ? rs * w->dim[3] : 1;
+}
+
+/* Units `first` .. `first + n` of t: as f32, turned, onto the device. a, b: room for them. */
+static int put_units(struct pool *p, const struct pool_entry *w, const struct tensor *t,
+		     int64_t first, int64_t n, float *a, float *b, struct err *e)
+{
+	int64_t unit = unit_of(w), at = first * unit, count = n * unit;
+	const void *from = (const char *)t->at + (size_t)at * dtype_size(t->type);
+	const float *v = from;
+
+	if (t->type != DT_F32) {
+		row_to_f32(a, from, t->type, count);
+		v = a;
+	}
+	if (check_finite(w->name, v, at, count, e) < 0)
+		return -1;
+	if (unit > 1) {
+		turn(b, v, n, w->dim[3], w->dim[1] * w->dim[2]);
+		v = b;
+	}
+	return p->b->put(p->b, p->memory + w->at + (size_t)at * sizeof *v, v,
+			 (size_t)count * sizeof *v, e);
 }
 
 int pool_put(struct pool *p, struct pool_entry *w, const struct tensor *t, struct err *e)
 {
-	int64_t n = entry_count(w), rs = w->dim[1] * w->dim[2];
-	int64_t side[TENSOR_RANK];
-	int is_filter = pool_file_shape(w, side) == 4 && rs > 1;
-	float *a = NULL, *b = NULL;
-	void *p1, *p2;
-	int ret = -1;
+	int64_t unit = unit_of(w), n = entry_count(w) / unit;
+	int64_t step = unit < PIECE ? PIECE / unit : 1;
+	void *room;
+	int ret = 0;
 
 	if (pool_check_shape(w, t, e) < 0)
 		return -1;
-	if (mem_try(&p1, (size_t)n * sizeof *a, w->name, e) < 0)
+	step = step < n ? step : n;
+	if (mem_try(&room, 2 * (size_t)(step * unit) * sizeof(float), w->name, e) < 0)
 		return -1;
-	a = p1;
-	row_to_f32(a, t->at, t->type, n);
-	if (check_finite(w->name, a, n, e) < 0)
-		goto out;
-	if (is_filter) {
-		if (mem_try(&p2, (size_t)n * sizeof *b, w->name, e) < 0)
-			goto out;
-		b = p2;
-		turn(b, a, w->dim[0], w->dim[3], rs);
-	}
-	ret = pool_put_raw(p, w, b ? b : a, e);
-out:
-	free(a);
-	free(b);
+	for (int64_t at = 0; ret == 0 && at < n; at += step)
+		ret = put_units(p, w, t, at, n - at < step ? n - at : step, room,
+				(float *)room + step * unit, e);
+	free(room);
+	w->set = ret == 0;
 	return ret;
 }
 
@@ -229,16 +273,19 @@ int pool_get_raw(const struct pool *p, const struct pool_entry *w, float *out, s
 
 int pool_fill(struct pool *p, struct pool_entry *w, float value, struct err *e)
 {
-	int64_t n = entry_count(w);
+	int64_t n = entry_count(w), step = n < PIECE ? n : PIECE;
 	void *v;
-	int ret;
+	int ret = 0;
 
-	if (mem_try(&v, (size_t)n * sizeof(float), w->name, e) < 0)
+	if (mem_try(&v, (size_t)step * sizeof(float), w->name, e) < 0)
 		return -1;
-	for (int64_t i = 0; i < n; i++)
+	for (int64_t i = 0; i < step; i++)
 		((float *)v)[i] = value;
-	ret = pool_put_raw(p, w, v, e);
+	for (int64_t at = 0; ret == 0 && at < n; at += step)
+		ret = p->b->put(p->b, p->memory + w->at + (size_t)at * sizeof(float), v,
+				(size_t)(n - at < step ? n - at : step) * sizeof(float), e);
 	free(v);
+	w->set = ret == 0;
 	return ret;
 }
 

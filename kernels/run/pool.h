@@ -43,7 +43,8 @@ struct pool_entry *pool_find(const struct pool *p, const char *name);   /* or NU
 /*
  * Put a tensor of the files' layout: any float type; its shape must be the entry's ([k][c][r][s]
  * for filters, [k][c] for linear layers, [c] for rows; leading and trailing 1-sides of a linear
- * weight's are tolerated). Fails on a wrong shape ("weight 'x' is 320x4x3x3, the model wants 320x8x3x3") and on non-finite values.
+ * weight's are tolerated). Fails on a wrong shape ("weight 'x' is 320x4x3x3, the model wants 320x8x3x3") and on
+ * non-finite values; the entry has no value then. Different entries may be put by several threads.
  */
 int pool_put(struct pool *p, struct pool_entry *w, const struct tensor *t, struct err *e);
 /* The shape's part of that alone. */

@@ -174,6 +174,79 @@ static void pool_refuses_wrong_weights(void)
 	b->close(b);
 }
 
+/* More elements than are put at a time, of a type that has to be converted. */
+static void pool_puts_large_weights_in_pieces(void)
+{
+	struct graph g = { 0 };
+	struct pool p = { 0 };
+	struct backend *b = NULL;
+	struct err e;
+	struct tensor filter = random_tensor(4, (int64_t[]){ 40, 512, 3, 3 }, 1),
+		linear = random_tensor(2, (int64_t[]){ 300, 1000 }, 2), want = { 0 }, got = { 0 };
+
+	g_weight(&g, "unet.conv.weight", (int64_t[]){ 40, 3, 3, 512 }, 0);
+	g_weight(&g, "unet.to_q.weight", (int64_t[]){ 1, 1, 300, 1000 }, 0);
+	CHECK_OK(cpu_open(&b, 1, NULL, &e), e);
+	CHECK_OK(pool_declare(&p, &g, &e), e);
+	CHECK_OK(pool_place(&p, b, &e), e);
+	CHECK_OK(tensor_convert(&filter, DT_F16, &e), e);
+	want = filter;
+	want.own = NULL;
+	CHECK_OK(tensor_to_f32(&want, &e), e);
+	CHECK_OK(pool_put(&p, pool_find(&p, "unet.conv.weight"), &filter, &e), e);
+	CHECK_OK(pool_get(&p, pool_find(&p, "unet.conv.weight"), &got, &e), e);
+	CHECK(!memcmp(got.at, want.at, (size_t)tensor_bytes(&want)));
+	tensor_release(&got);
+	CHECK_OK(pool_put(&p, pool_find(&p, "unet.to_q.weight"), &linear, &e), e);
+	CHECK_OK(pool_get(&p, pool_find(&p, "unet.to_q.weight"), &got, &e), e);
+	CHECK(!memcmp(got.at, linear.at, (size_t)tensor_bytes(&linear)));
+	((float *)linear.own)[250001] = -INFINITY;
+	CHECK(pool_put(&p, pool_find(&p, "unet.to_q.weight"), &linear, &e) < 0);
+	CHECK_STR(e.text, "weight 'unet.to_q.weight' is not finite: element 250001 is -inf");
+	CHECK(pool_complete(&p, &e) < 0);
+	tensor_release(&filter);
+	tensor_release(&linear);
+	tensor_release(&want);
+	tensor_release(&got);
+	pool_release(&p);
+	graph_release(&g);
+	b->close(b);
+}
+
+/* Every weight but the first two is missing. */
+static int give_two(void *data, const char *name, struct tensor *out, struct err *e)
+{
+	static const float w[1] = { 1 };
+
+	(void)data;
+	*out = (struct tensor){ DT_F32, 2, { 1, 1 }, w, NULL };
+	return strcmp(name, "unet.w02") < 0 ? 0 : fail(e, "'%s' is missing", name);
+}
+
+static void pool_tells_the_first_failure(void)
+{
+	for (int i = 0; i < 20; i++) {
+		struct graph g = { 0 };
+		struct pool p = { 0 };
+		struct backend *b = NULL;
+		struct err e = { "" };
+		char name[16];
+
+		for (int k = 0; k < 40; k++) {
+			snprintf(name, sizeof name, "unet.w%02d", k);
+			g_weight(&g, name, (int64_t[]){ 1, 1, 1, 1 }, 0);
+		}
+		CHECK_OK(cpu_open(&b, 4, NULL, &e), e);
+		CHECK_OK(pool_declare(&p, &g, &e), e);
+		CHECK_OK(pool_place(&p, b, &e), e);
+		CHECK(pool_fetch(&p, &(struct weight_source){ give_two, NULL, "model" }, &e) < 0);
+		CHECK_STR(e.text, "'model': 'unet.w02' is missing");
+		pool_release(&p);
+		graph_release(&g);
+		b->close(b);
+	}
+}
+
 /* ---- LoRA ---- */
 
 static void merge_case(const int64_t *w_side, int w_rank, const int64_t *a_side,
@@ -238,7 +311,7 @@ static int give(void *data, const char *name, struct tensor *out, struct err *e)
 {
 	static const float w[12] = { 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 3, 0 }, b[3] = { .5f, 0, 0 };
 
-	++*(int *)data;
+	__atomic_add_fetch((int *)data, 1, __ATOMIC_RELAXED);   /* by several threads */
 	(void)e;
 	*out = strstr(name, "bias") ? (struct tensor){ DT_F32, 1, { 3 }, b, NULL } :
 		(struct tensor){ DT_F32, 2, { 3, 4 }, w, NULL };
@@ -280,6 +353,8 @@ int main(void)
 	TEST(class_items_of_another_shape_are_a_second_group);
 	TEST(pool_turns_filters_and_back);
 	TEST(pool_refuses_wrong_weights);
+	TEST(pool_puts_large_weights_in_pieces);
+	TEST(pool_tells_the_first_failure);
 	TEST(lora_merges_linear_layers_and_filters);
 	TEST(lora_that_does_not_fit_is_refused);
 	TEST(network_fetches_weights_once_for_all_shapes);
