@@ -14,6 +14,7 @@ static enum part main_part(const struct run *r)
 static int go(struct run *r, struct err *e)
 {
 	struct progress bar;
+	int64_t first;
 	char note[80];
 
 	r->started = r->saved_at = clock_now();
@@ -21,12 +22,15 @@ static int go(struct run *r, struct err *e)
 	bar.from = r->step;
 	if (r->step == 0 && log_validate(r, e) < 0)
 		return -1;
+	first = r->step;
+	start_mark(r, START_STATE);
 	while (r->step < r->steps) {
 		float loss, norm, lr = method_hyper(r, r->step).lr[main_part(r)];
 
 		if (step_run(r, &loss, &norm, e) < 0)
 			return -1;
-		r->step++;
+		if (r->step++ == first)
+			start_mark(r, START_STEP);
 		log_step(r, loss, norm, lr);
 		if (r->o->validate_every && r->step % r->o->validate_every == 0 &&
 		    log_validate(r, e) < 0)
@@ -84,8 +88,10 @@ static int run(struct job *j, struct table *out, struct err *e)
 	struct run r = { .j = j, .o = j->params, .states = { -1, -1 } };
 	int claim = CLAIM_NONE, ret = -1;
 
+	start_mark(&r, START_OPEN);
 	if (prepare(&r, e) < 0)
 		goto out;
+	start_mark(&r, START_PLAN);
 	if (r.o->plan) {
 		plan_print(&r);
 		ret = 0;
@@ -95,9 +101,10 @@ static int run(struct job *j, struct table *out, struct err *e)
 	if (!is_vae(&r) && hidden_begin(&r.hidden, j->stores, &r.line, r.o->model, r.o->clip_skip,
 					r.o->max_tokens, e) < 0)
 		goto out;
-	if (trainer_place(&r.t, e) < 0 || weights_fill(&r, e) < 0 || state_claim(&r, &claim, e) < 0 ||
-	    state_resume(&r, e) < 0 ||
-	    go(&r, e) < 0)
+	if (trainer_place(&r.t, e) < 0 || weights_fill(&r, e) < 0)
+		goto out;
+	start_mark(&r, START_WEIGHTS);
+	if (state_claim(&r, &claim, e) < 0 || state_resume(&r, e) < 0 || go(&r, e) < 0)
 		goto out;
 	ret = state_result(&r, out, e);
 out:

@@ -63,6 +63,16 @@ struct item {
 	size_t row;
 };
 
+/* What is behind a training when its first step ends (start.c). */
+enum start_phase {
+	START_OPEN,             /* program, options, stores, inputs' hashes, the action */
+	START_PLAN,             /* configurations, items, graphs, memory's plan */
+	START_WEIGHTS,          /* in their place */
+	START_STATE,            /* looked for, and read; validation before the first step */
+	START_STEP,
+	START__COUNT
+};
+
 struct run {
 	struct job *j;
 	struct train_options *o;
@@ -88,6 +98,7 @@ struct run {
 	struct text_entry *texts;       /* hidden states in memory, by caption */
 	size_t n_texts, cap_texts;
 	double started, saved_at;
+	double start_at[START__COUNT];  /* seconds since the program was started */
 	int64_t states[2];              /* the last two that were saved; -1: none */
 };
 
@@ -144,6 +155,9 @@ void log_step(struct run *r, float loss, float norm, float lr);
 /* fixed-noise loss of the held-out items, into the last row */
 int log_validate(struct run *r, struct err *e);
 int log_has_validation(const struct run *r);            /* has the last row one? */
+
+/* start.c: a phase is done; the last one tells how long each took. */
+void start_mark(struct run *r, enum start_phase done);
 
 /* plan.c: memory, before anything is allocated. */
 int plan_print(const struct run *r);
