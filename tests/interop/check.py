@@ -32,7 +32,11 @@ for log in (diffusers_logging, transformers_logging):
     log.set_verbosity_error()
     log.disable_progress_bar()
 BUILD, SHARED = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-MODELS = os.path.join(SHARED, "golden", "models")
+FOLDERS = {
+    "sd1-tiny": os.path.join(SHARED, "golden", "models", "sd1-tiny"),
+    "sd2-tiny": os.path.join(SHARED, "golden", "models", "sd2-tiny"),
+    "base": os.path.abspath("examples/base"),
+}
 WORK = os.path.abspath("build/scratch/interop")
 LIMIT = 1e-4    # largest difference of the UNet's output, relative to its largest value
 PROMPT = "a photo of a sks dog in a bucket"
@@ -78,7 +82,7 @@ def pipeline(path, **more):
 def reference(model, known={}):
     """A pipeline of its own: it may be changed. Loading takes long, copying does not."""
     if model not in known:
-        known[model] = pipeline(os.path.join(MODELS, model))
+        known[model] = pipeline(FOLDERS[model])
     return copy.deepcopy(known[model])
 
 
@@ -146,27 +150,74 @@ def same_config(a, b):
 
 @check
 def base_model_is_read(model):
-    return same(reference(model), os.path.join(MODELS, model), prompt=PROMPT)
+    return same(reference(model), FOLDERS[model], prompt=PROMPT)
+
+
+TYPES = {"as it is": "keep", "f32": "f32", "f16": "f16", "bf16": "bf16"}
+
+
+def rounded(model, dtype):
+    """The reference with its weights as the type has them."""
+    pipe = reference(model)
+    how = {"f16": torch.float16, "bf16": torch.bfloat16}.get(dtype)
+    if how:
+        with torch.no_grad():
+            for part in (pipe.unet, pipe.vae, pipe.text_encoder):
+                for p in part.parameters():
+                    p.copy_(p.to(how))
+    return pipe
 
 
 @check
-def diffusers_folder(model):
+def diffusers_folder(model, dtype):
     out = fresh(model + "-folder")
-    booth("convert", "--model", os.path.join(MODELS, model), "--to", "diffusers", "--out", out)
+    booth("convert", "--model", FOLDERS[model], "--to", "diffusers", "--dtype", dtype, "--out", out)
     pipe = pipeline(out)
-    same_weights(pipe, reference(model))
+    same_weights(pipe, rounded(model, dtype))
     same_config(pipe, reference(model))
     return same(pipe, out, prompt=PROMPT)
 
 
-@check
-def single_file(model):
+diffusers_folder.cases = TYPES
+
+
+def from_single(path, model):
+    return StableDiffusionPipeline.from_single_file(
+        path, config=FOLDERS[model], torch_dtype=torch.float32, safety_checker=None, local_files_only=True)
+
+
+def to_single(model, dtype):
     out = fresh(model + "-single.safetensors")
-    booth("convert", "--model", os.path.join(MODELS, model), "--to", "single", "--out", out)
-    folder = os.path.join(MODELS, model)
-    pipe = StableDiffusionPipeline.from_single_file(out, config=folder, torch_dtype=torch.float32, safety_checker=None, local_files_only=True)
+    booth("convert", "--model", FOLDERS[model], "--to", "single", "--dtype", dtype, "--out", out)
+    return out
+
+
+@check
+def single_file(model, dtype):
+    out = to_single(model, dtype)
+    pipe = from_single(out, model)
+    same_weights(pipe, rounded(model, dtype))
+    return same(pipe, out, "--tokenizer", os.path.join(FOLDERS[model], "tokenizer"), prompt=PROMPT)
+
+
+single_file.cases = TYPES
+
+
+@check
+def checkpoint_by_torch(model, how):
+    """A .ckpt as the original trainers save it, read by both; then a folder again, with the reference's weights."""
+    out, folder = fresh(model + ".ckpt"), fresh(model + "-from-ckpt")
+    tokenizer = os.path.join(FOLDERS[model], "tokenizer")
+    torch.save({"epoch": 1, "global_step": 7, "state_dict": load_file(to_single(model, "keep"))}, out, **how)
+    # configurations from the model's folder: the tiny ones cannot be known by their shapes
+    booth("convert", "--model", out, "--config", FOLDERS[model], "--tokenizer", tokenizer, "--to", "diffusers", "--out", folder)
+    pipe = pipeline(folder)
     same_weights(pipe, reference(model))
-    return same(pipe, out, "--tokenizer", os.path.join(folder, "tokenizer"), prompt=PROMPT)
+    same_weights(pipe, from_single(out, model))
+    return same(pipe, folder, prompt=PROMPT)
+
+
+checkpoint_by_torch.cases = {"zip": {}, "older format": dict(_use_new_zipfile_serialization=False)}
 
 
 def trained(model, *words):
@@ -174,7 +225,7 @@ def trained(model, *words):
     photos = os.path.join(SHARED, "photos", "dog")
     if not os.path.isdir(photos):
         raise Skip("there are no photographs")
-    path, ref = os.path.join(MODELS, model), booth("prep", photos)
+    path, ref = FOLDERS[model], booth("prep", photos)
     ref = booth("caption", "--text", PROMPT, ref)
     ref = booth("bucket", "--square", "--resolution", "64", ref)
     ref = booth("encode-latents", "--model", path, ref)
@@ -183,12 +234,12 @@ def trained(model, *words):
 
 def lora_from_booth(model, to, words):
     out = fresh(f"{model}-{to}.safetensors")
-    booth("convert", "--model", os.path.join(MODELS, model), "--to", to, "--out", out, trained(model, *words))
+    booth("convert", "--model", FOLDERS[model], "--to", to, "--out", out, trained(model, *words))
     pipe = reference(model)
     plain = theirs(pipe, PROMPT)[0]
     pipe.load_lora_weights(os.path.dirname(out), weight_name=os.path.basename(out))
     assert off(theirs(pipe, PROMPT)[0], plain) > 100 * LIMIT, "the LoRA has no effect"
-    return same(pipe, os.path.join(MODELS, model), "--lora", out, prompt=PROMPT)
+    return same(pipe, FOLDERS[model], "--lora", out, prompt=PROMPT)
 
 
 @check
@@ -212,7 +263,7 @@ def trained_checkpoint(model):
     photos = os.path.join(SHARED, "photos", "dog")
     if not os.path.isdir(photos):
         raise Skip("there are no photographs")
-    path = os.path.join(MODELS, model)
+    path = FOLDERS[model]
     ref = booth("encode-latents", "--model", path, booth("bucket", "--square", "--resolution", "64", booth("caption", "--text", PROMPT, booth("prep", photos))))
     ref = booth("train", "--model", path, "--method", "full", "--train", "unet,text", "--steps", "3", "--lr", "0.001", ref)
     out = fresh(model + "-trained")
@@ -258,6 +309,11 @@ def with_lora(model, targets, text):
     return pipe
 
 
+def metadata(network):
+    """PEFT's configuration as diffusers' training scripts hand it on: all of it, since loading makes one of it again."""
+    return network.peft_config["default"].to_dict()
+
+
 def kohya_names(unet, text):
     """As kohya's scripts name them: paths of modules with underscores, the text encoder's with its outer level."""
     file = {}
@@ -286,9 +342,9 @@ def lora_saved_by_peft(model, case):
         scale = 1
         # newer versions store alpha in the metadata; older ones leave it out, and it is the rank then
         if "unet_lora_adapter_metadata" in inspect.signature(pipe.save_lora_weights).parameters and case["as"] == "metadata":
-            how["unet_lora_adapter_metadata"] = dict(r=4, lora_alpha=3, target_modules=case["targets"])
+            how["unet_lora_adapter_metadata"] = metadata(pipe.unet)
             if text:
-                how["text_encoder_lora_adapter_metadata"] = dict(r=4, lora_alpha=3, target_modules=TEXT)
+                how["text_encoder_lora_adapter_metadata"] = metadata(pipe.text_encoder)
             scale = 3 / 4
         pipe.save_lora_weights(folder, **how)
     plain = reference(model)
@@ -296,7 +352,7 @@ def lora_saved_by_peft(model, case):
     (a, _), (b, _) = theirs(plain, PROMPT), theirs(pipe, PROMPT)
     if scale == 3 / 4:
         assert off(a, b) < LIMIT, f"diffusers itself reads another LoRA (off by {off(a, b):.2g})"
-    return same(plain, os.path.join(MODELS, model), "--lora", os.path.join(folder, "lora.safetensors"), prompt=PROMPT)
+    return same(plain, FOLDERS[model], "--lora", os.path.join(folder, "lora.safetensors"), prompt=PROMPT)
 
 
 lora_saved_by_peft.cases = {
@@ -318,7 +374,7 @@ def lora_merged(model):
     for name in [n for n in file if n.endswith("lora_down.weight")]:
         file[name.replace("lora_down.weight", "alpha")] = torch.tensor(3.0)
     save_file({k: v.contiguous() for k, v in file.items()}, path)
-    booth("convert", "--model", os.path.join(MODELS, model), "--from-lora", path, "--merge", "--dtype", "f32", "--to", "diffusers", "--out", out)
+    booth("convert", "--model", FOLDERS[model], "--from-lora", path, "--merge", "--dtype", "f32", "--to", "diffusers", "--out", out)
     assert off(theirs(pipeline(out), PROMPT)[0], theirs(pipe, PROMPT)[0]) <= LIMIT, "the merged model is another one"
     return same(pipe, out, prompt=PROMPT)
 
@@ -342,8 +398,8 @@ def main():
     only = sys.argv[3] if len(sys.argv) > 3 else ""
     count = dict(passed=0, failed=0, skipped=0)
     os.makedirs(WORK, exist_ok=True)
-    torch.set_num_threads(2)
-    for model in ("sd1-tiny", "sd2-tiny"):
+    torch.set_num_threads(1)     # the models are tiny, and threads that spin are slow on a busy machine
+    for model in FOLDERS:
         for f in checks:
             for case, value in getattr(f, "cases", {"": None}).items():
                 name = f"{model}: {f.__name__.replace('_', ' ')}" + (f" ({case})" if case else "")
