@@ -44,7 +44,7 @@ TORTURE_SRC = $(wildcard tests/torture/*.c)
 TORTURE = $(patsubst tests/torture/%.c,$(B)/torture/%,$(filter-out tests/torture/preload-%,$(TORTURE_SRC))) \
 	$(patsubst tests/torture/%.c,$(B)/torture/%.so,$(filter tests/torture/preload-%,$(TORTURE_SRC)))
 
-.PHONY: all test unit check clean help golden bench interop demo base photos torture
+.PHONY: all test unit check clean help golden bench full-size interop demo base photos torture
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
@@ -114,13 +114,17 @@ golden: $(GOLDEN_BIN)
 check: $(STAGES)
 	$(Q)B=$(B) CC=$(CC) sh tools/check
 
-# BENCH="unet lora prep startup dataflow" picks parts; ROUNDS=3
+# BENCH="unet lora prep startup recipe dataflow" picks parts; ROUNDS=3
 bench: all
 	$(Q)B=$(B) sh tests/bench/run $(BENCH)
 
 # Faults, at length: LETTER="b c" picks parts, ROUNDS=n
 torture: all $(TORTURE)
 	$(Q)B=$(B) LETTER="$(LETTER)" ROUNDS=$(ROUNDS) sh tests/torture/run
+
+# The LoRA recipe from photographs to pictures with a full-size Stable Diffusion 1.5 of random weights.
+full-size: all
+	$(Q)B=$(B) sh tests/bench/run recipe
 
 # INTEROP=REGEX: only checks whose names match it
 interop: all
@@ -164,6 +168,7 @@ help:
 	@echo "make check      floors, format, duplicates, companions of ops"
 	@echo "make bench      speed and memory, against PyTorch where it is (BENCH=PART, ROUNDS=3)"
 	@echo "make photos     the recipes on every subject of ../shared/photos (minutes)"
+	@echo "make full-size  the LoRA recipe with a model as large as Stable Diffusion 1.5, from nothing to a picture"
 	@echo "make interop    files read and written by diffusers and peft (makes .venv)"
 	@echo "make install    into PREFIX (/usr/local); make uninstall takes it away; make man writes the manual pages"
 	@echo "make clean      remove build/"

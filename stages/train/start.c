@@ -12,12 +12,14 @@
 /* Seconds since the program was started; what the loader did counts. Linux counts in 1/100 s. */
 static double age(void)
 {
+	/* field 22 of them; the second, the program's name, is in parentheses */
+	static const char fields[] = "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u "
+		"%*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu";
 	FILE *f = fopen("/proc/self/stat", "r");
 	unsigned long long ticks = 0;
 	struct timespec now;
 
-	/* field 22; the second one, the program's name, is in parentheses */
-	if (f && fscanf(f, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &ticks) != 1)
+	if (f && fscanf(f, fields, &ticks) != 1)
 		ticks = 0;
 	if (f)
 		fclose(f);

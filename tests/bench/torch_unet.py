@@ -1,12 +1,22 @@
 """The same step in PyTorch and diffusers: SD 1.5's UNet at full size with random weights, f32, channels_last,
 forward and backward with all gradients, no optimizer. Prints as tests/tools/bench_unet.c does.
 
-	python torch_unet.py [--size 64] [--batch 1] [--threads 2] [--steps 1] [--lora RANK]
+	python torch_unet.py [--size 64] [--batch 1] [--threads 2] [--steps 1] [--lora RANK] [--model FOLDER]
+
+With --model the weights are those of a folder in diffusers' layout.
 """
 import argparse
+import os
 import time
 
-start = time.time()
+with open("/proc/self/stat") as f:      # when the program was started, in seconds since the machine was
+    start = int(f.read().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def age():
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - start
+
+
 import torch
 from diffusers import UNet2DConditionModel
 
@@ -29,11 +39,14 @@ def fill(unet):
                 p.fill_(float("norm" in name and name.endswith(".weight")))
 
 
-def make(lora):
-    with torch.device("meta"):
-        unet = UNet2DConditionModel(**SD15)
-    unet = unet.to_empty(device="cpu")
-    fill(unet)
+def make(lora, model):
+    if model:
+        unet = UNet2DConditionModel.from_pretrained(model, subfolder="unet", torch_dtype=torch.float32, local_files_only=True)
+    else:
+        with torch.device("meta"):
+            unet = UNet2DConditionModel(**SD15)
+        unet = unet.to_empty(device="cpu")
+        fill(unet)
     unet = unet.to(memory_format=torch.channels_last)
     if lora:
         from peft import LoraConfig
@@ -52,11 +65,15 @@ def main():
     a = argparse.ArgumentParser()
     for name, value in (("size", 64), ("batch", 1), ("threads", 2), ("steps", 1), ("lora", 0)):
         a.add_argument("--" + name, type=int, default=value)
+    a.add_argument("--model")
     a = a.parse_args()
+    if a.lora:
+        import peft  # noqa: F401 (with the other libraries, for the time it takes)
+    imported = age()
     torch.set_num_threads(a.threads)
     torch.manual_seed(0)
-    unet = make(a.lora)
-    print(f"ready {time.time() - start:.1f} s from the start of the program", flush=True)
+    unet = make(a.lora, a.model)
+    print(f"imported {imported:.2f} s\nloaded {age() - imported:.2f} s", flush=True)
     x = torch.randn(a.batch, 4, a.size, a.size).to(memory_format=torch.channels_last)
     target, text = torch.randn_like(x), torch.randn(a.batch, 77, 768)
     t = torch.full((a.batch,), 500)
@@ -66,6 +83,8 @@ def main():
         loss = torch.nn.functional.mse_loss(unet(x, t, text).sample, target)
         loss.backward()
         print(f"{'step' if i else 'first-step'} {time.perf_counter() - begin:.3f} s, loss {loss.item():g}", flush=True)
+        if i == 0:
+            print(f"first-step-after {age():.2f} s\nkernel {os.times().system:.2f} s", flush=True)
     print(f"memory {peak_memory() / 1e6:.0f} MB measured")
 
 
