@@ -21,7 +21,7 @@ struct flat {
 	struct buf name;
 	size_t cap;
 	int64_t steps;
-	int64_t spare;          /* bytes that may still be materialised */
+	int64_t spare;          /* bytes that names and values may still be copied to */
 };
 
 static int is_contiguous(const struct pickle_tensor *t)
@@ -44,10 +44,12 @@ static void gather_strided(unsigned char *to, const unsigned char *from,
 	for (int64_t i = 0; i < n; i++) {
 		memcpy(to + (size_t)i * size, from + (size_t)at * size, size);
 		for (int a = t->rank - 1; a >= 0; a--) {
-			at += t->stride[a];
-			if (++index[a] < t->side[a])
+			if (++index[a] < t->side[a]) {
+				at += t->stride[a];
 				break;
-			at -= t->stride[a] * t->side[a];
+			}
+			/* never beyond the last: the stride of one element can be any number */
+			at -= t->stride[a] * (t->side[a] - 1);
 			index[a] = 0;
 		}
 	}
@@ -135,6 +137,9 @@ static int flatten(struct flat *f, const struct pickle_value *v, int depth, stru
 		return flatten_many(f, v, depth, e);
 	if (v->kind != PV_TENSOR)
 		return 0;
+	f->spare -= (int64_t)(sizeof *to + f->name.len);
+	if (f->spare < 0)
+		return fail(e, "'%s' is damaged: the names of its tensors are longer than all measure", f->path);
 	f->p->at = grow(f->p->at, f->p->n, &f->cap, sizeof *f->p->at);
 	to = &f->p->at[f->p->n];
 	memset(to, 0, sizeof *to);
@@ -287,7 +292,7 @@ int pickle_open(struct pickle *p, const char *path, struct err *e)
 	memset(p, 0, sizeof *p);
 	if (map_open(&p->map, path, e) < 0)
 		return -1;
-	f.spare = (int64_t)p->map.len * 4 + (1 << 26);
+	f.spare = (int64_t)p->map.len * 4 + (1 << 24);
 	if (p->map.len < 4 || (memcmp(p->map.at, "PK", 2) && p->map.at[0] != 0x80)) {
 		fail(e,
 		     "'%s' is no checkpoint of torch's: it begins neither as a zip nor as a pickle",

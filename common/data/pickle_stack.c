@@ -13,6 +13,7 @@ int pickle_damaged(const struct unpickler *u, struct err *e, const char *what)
 void *pickle_alloc(struct unpickler *u, size_t n, size_t size)
 {
 	u->owned = grow(u->owned, u->n_owned, &u->cap_owned, sizeof *u->owned);
+	u->bytes += n * size;
 	return u->owned[u->n_owned++] = xcalloc(n, size);
 }
 
@@ -36,7 +37,7 @@ int pickle_add(struct unpickler *u, struct pickle_value *to, struct pickle_value
 	if (n == to->many.cap) {
 		size_t cap = n ? 2 * n : 4;
 		struct pickle_value **more;
-		if (cap > PICKLE_LIMIT)
+		if (cap > PICKLE_LIMIT || u->bytes > PICKLE_BYTES)
 			return pickle_damaged(u, e, "a container of millions");
 		more = pickle_alloc(u, cap, sizeof *more);
 		if (n)
@@ -112,7 +113,7 @@ struct pickle_value *pickle_new(struct unpickler *u, enum pickle_kind kind, stru
 {
 	struct pickle_value *v;
 
-	if (u->n_owned >= PICKLE_LIMIT) {
+	if (u->n_owned >= PICKLE_LIMIT || u->bytes > PICKLE_BYTES) {
 		pickle_damaged(u, e, "millions of values");
 		return NULL;
 	}

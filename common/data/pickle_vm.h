@@ -69,7 +69,7 @@ struct unpickler {
 	size_t *mark;
 	size_t n_mark, cap_mark;
 	void **owned;                   /* everything that was allocated */
-	size_t n_owned, cap_owned;
+	size_t n_owned, cap_owned, bytes;
 	struct pickle_storage *storage;
 	size_t n_storage, cap_storage;
 };
@@ -89,6 +89,7 @@ int pickle_add(struct unpickler *u, struct pickle_value *to, struct pickle_value
 
 /* A checkpoint of 2,500 weights with optimizer state makes some 200,000 values. */
 #define PICKLE_LIMIT ((size_t)1 << 22)
+#define PICKLE_BYTES ((size_t)1 << 28)  /* of all values; a few bytes can copy a long list */
 
 /* pickle_stack.c: bytes of the file (-1: it ends there), values on the stack, marks. */
 int pickle_take(struct unpickler *u, size_t n, const unsigned char **out, struct err *e);

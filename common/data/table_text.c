@@ -128,6 +128,9 @@ static int parse_header(struct table *t, const char *at, size_t len, const char 
 		if (!n)
 			return fail(e, "%s:1: column %d has no name", what, t->columns + 1);
 		table_add_name(t, at, n);
+		if (memchr(at, '\\', n) && unescape(t->name[t->columns - 1], n) < 0)
+			return fail(e, "%s:1: column '%.*s' holds a backslash that is not \\t, \\n, \\r or \\\\",
+				    what, (int)n, at);
 		if (table_column(t, t->name[t->columns - 1]) != t->columns - 1)
 			return fail(e, "%s:1: there are two columns '%s'", what, t->name[t->columns - 1]);
 		if (!tab)

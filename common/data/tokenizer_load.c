@@ -207,32 +207,29 @@ static int merges_list(struct tokenizer *t, const struct vocab *v, const struct 
 
 uint32_t tokenizer_byte_code(int byte)
 {
-	uint32_t other = 0x100;
-
-	for (int b = 0; b <= byte; b++) {
-		int plain = (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b != 0xad);
-		if (b == byte)
-			return plain ? (uint32_t)b : other;
-		other += !plain;
-	}
-	return other;
+	if (byte <= 0x20)
+		return 0x100 + (uint32_t)byte;
+	if (byte >= 0x7f && byte <= 0xa0)
+		return 0x100 + 0x21 + (uint32_t)(byte - 0x7f);
+	return byte == 0xad ? 0x100 + 0x21 + 0x22 : (uint32_t)byte;
 }
 
 static void bytes_fill(struct tokenizer *t, const struct vocab *v)
 {
-	for (int b = 0; b < 256; b++) {
-		struct buf s = { 0 };
+	struct buf s = { 0 };
 
+	for (int b = 0; b < 256; b++) {
+		buf_clear(&s);
 		utf8_put(&s, tokenizer_byte_code(b));
 		t->byte[b] = vocab_find(v, buf_str(&s));
 		buf_adds(&s, END);
 		t->last[b] = vocab_find(v, buf_str(&s));
-		buf_release(&s);
 		if (t->byte[b] < 0)
 			t->byte[b] = t->unk;
 		if (t->last[b] < 0)
 			t->last[b] = t->unk;
 	}
+	buf_release(&s);
 }
 
 /* Kept with the longest first, so that the first match is the longest. */

@@ -9,6 +9,7 @@
 #include "common/base/text.h"
 
 #define WORK_LIMIT 1000000      /* variables replaced within one line */
+#define EXPAND_LIMIT ((size_t)16 << 20) /* bytes put in for variables in all lines */
 
 struct splitter {
 	struct recipe *recipe;
@@ -74,6 +75,7 @@ static int put_name(struct splitter *s, const char *name, struct place at, struc
 	}
 	/* values from outside are text, nothing in them is replaced */
 	if (v->from == VAR_LINE || v->from == VAR_ENVIRONMENT || v->from == VAR_ITEM) {
+		s->recipe->expanded += strlen(value);
 		buf_adds(out, value);
 		return 0;
 	}
@@ -147,6 +149,10 @@ static int put_value(struct splitter *s, const char *text, size_t len, struct pl
 	const char *end = text + len;
 	size_t used;
 
+	s->recipe->expanded += len + 32;        /* an empty one is work too */
+	if (s->recipe->expanded > EXPAND_LIMIT)
+		return place_fail(e, at, "more than %zu bytes come out of the variables of this recipe",
+				  EXPAND_LIMIT);
 	for (; text < end; text += used) {
 		used = 1;
 		if (*text != '$')

@@ -155,6 +155,7 @@ struct recipe {
 	struct scope **scope;
 	size_t scopes, cap_scopes;
 	struct names mentioned; /* used where it can't be told which: left out lines, NAME_* */
+	size_t expanded;        /* bytes that were put in for variables, of which there is a limit */
 };
 
 /*
