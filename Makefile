@@ -1,19 +1,22 @@
 # booth: see README.md. `make` builds, `make test` runs every test, `make help` lists the rest.
 #	V=1 shows commands; CC=clang picks the compiler; SANITIZE=1 builds with the address and
-#	undefined-behaviour sanitizers (into a folder of its own).
+#	undefined-behaviour sanitizers, SANITIZE=thread with the thread sanitizer (into folders of
+#	their own; `make SANITIZE=thread unit` then runs what has threads or processes of ours).
 
 CC ?= gcc
 ifeq ($(origin CC),default)
 CC = gcc
 endif
-B := build/$(notdir $(CC))$(if $(SANITIZE),-sanitize)
+B := build/$(notdir $(CC))$(if $(SANITIZE),-$(patsubst 1,sanitize,$(SANITIZE)))
 Q = $(if $(V),,@)
 
 CFLAGS ?= -O2 -g
 WARN = -Wall -Wextra -Werror -Wno-missing-field-initializers -Wstrict-prototypes -Wmissing-prototypes -Wvla
 STD = -std=c11 -D_GNU_SOURCE -I. -fno-math-errno -fopenmp $(WARN)
-SAN_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-SAN = $(if $(SANITIZE),$(SAN_FLAGS))
+SAN_1 = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+SAN_thread = -fsanitize=thread -fno-omit-frame-pointer
+SAN_fuzzer = -fsanitize=fuzzer-no-link $(SAN_1)
+SAN = $(SAN_$(SANITIZE))
 ALL = $(STD) $(CFLAGS) $(SAN)
 LIBS = -llmdb -lzstd -ljansson -lpng -ljpeg -lwebp -lwebpdemux -llcms2 -lutf8proc -lm -lpthread
 
@@ -28,15 +31,34 @@ LIB_SRC = $(wildcard common/*/*.c kernels/ir/*.c kernels/model/*.c kernels/run/*
 SIMD_SRC = $(wildcard kernels/cpu/simd/*.c)
 STAGE_SRC = $(wildcard stages/*.c)
 BOOTH_SRC = $(wildcard stages/booth/*.c)
+# No parser is in the backend, which takes minutes to build with every sanitizer.
+ifeq ($(SANITIZE),fuzzer)
+LIB_SRC := $(filter-out kernels/cpu/%,$(LIB_SRC))
+SIMD_SRC =
+endif
 UNIT_SRC = $(wildcard tests/unit/*.c)
+# The thread sanitizer does not see into libgomp, so that every kernel would seem a race: only the
+# store, stages and runner are built and run with it.
+ifeq ($(SANITIZE),thread)
+UNIT_SRC := $(foreach t,base store stage recipe,tests/unit/$(t).c)
+endif
 GOLDEN_SRC = $(wildcard tests/golden/*.c)
 TOOL_SRC = $(wildcard tests/tools/*.c examples/*.c)
+FUZZ_SRC = $(wildcard tests/fuzz/*.c)
 
 LIB_OBJ = $(LIB_SRC:%.c=$(B)/%.o) $(foreach i,$(ISAS),$(SIMD_SRC:%.c=$(B)/%-$(i).o))
 STAGES = $(STAGE_SRC:stages/%.c=$(B)/bin/booth-%)
 BOOTH = $(if $(BOOTH_SRC),$(B)/bin/booth)
 UNITS = $(UNIT_SRC:tests/unit/%.c=$(B)/test/%)
 GOLDEN_BIN = $(if $(GOLDEN_SRC),$(B)/test/golden)
+FUZZ = $(FUZZ_SRC:tests/fuzz/%.c=%)
+# In a target the functions of tests/fuzz/shared/memory.c take the place of these.
+FUZZ_WRAP = file_read map_open map_close is_file is_folder folder_list warn \
+	env_open env_close env_get env_hold env_drop env_visit env_write \
+	lora_names_init lora_names_release
+FUZZ_LINK = $(FUZZ_WRAP:%=-Wl,--wrap=%)
+# what the targets need beside libbooth.a
+FUZZ_OBJ = $(patsubst %.c,$(B)/%.o,$(filter-out %/booth.c,$(BOOTH_SRC)))
 TOOLS = $(foreach t,$(TOOL_SRC),$(B)/tools/$(basename $(notdir $(t))))
 
 # What tests/torture needs: programs, and libraries for LD_PRELOAD (preload-*.c).
@@ -44,7 +66,7 @@ TORTURE_SRC = $(wildcard tests/torture/*.c)
 TORTURE = $(patsubst tests/torture/%.c,$(B)/torture/%,$(filter-out tests/torture/preload-%,$(TORTURE_SRC))) \
 	$(patsubst tests/torture/%.c,$(B)/torture/%.so,$(filter tests/torture/preload-%,$(TORTURE_SRC)))
 
-.PHONY: all test unit check clean help golden bench full-size interop demo base photos torture
+.PHONY: all test unit check clean help golden bench full-size interop demo base photos torture fuzz fuzz-build
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
@@ -102,14 +124,40 @@ $(B)/torture/%: $(B)/tests/torture/%.o $(B)/libbooth.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL) -o $@ $^ $(LIBS)
 
-test: all $(UNITS) $(GOLDEN_BIN) $(TORTURE)
+# The seeds of every target, handed to it without a fuzzer.
+$(B)/test/fuzz: $(B)/tests/fuzz/shared/replay.o $(B)/tests/fuzz/shared/memory.o $(FUZZ_SRC:%.c=$(B)/%.o) \
+		$(B)/libfuzz.a $(B)/libbooth.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL) -rdynamic $(FUZZ_LINK) -o $@ $^ $(LIBS) -ldl
+
+$(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/shared/memory.o $(B)/libfuzz.a $(B)/libbooth.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL) -fsanitize=fuzzer $(FUZZ_LINK) -Wl,--defsym=LLVMFuzzerTestOneInput=fuzz_$* -o $@ $^ $(LIBS)
+
+$(B)/libfuzz.a: $(FUZZ_OBJ)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+test: all $(UNITS) $(GOLDEN_BIN) $(TORTURE) $(B)/test/fuzz
 	$(Q)B=$(B) sh tests/run
 
-unit: $(UNITS)
+ifeq ($(SANITIZE),thread)
+unit: $(UNITS) $(BOOTH) $(foreach s,prep caption bucket,$(B)/bin/booth-$(s)) $(B)/tools/toy-stage
+	$(Q)B=$(B) sh tests/run thread
+else
+unit: $(UNITS) $(B)/test/fuzz
 	$(Q)B=$(B) sh tests/run unit
+endif
 
 golden: $(GOLDEN_BIN)
 	$(Q)$(B)/test/golden $(or $(GOLDEN),../shared/golden)
+
+# Every parser of foreign bytes, SECONDS each (60), or TARGET=name; goes on where it ended, in build/fuzz.
+fuzz:
+	$(Q)sh tests/fuzz/run probe
+	$(Q)$(MAKE) --no-print-directory CC=clang SANITIZE=fuzzer B=build/clang-fuzzer fuzz-build FUZZ="$(or $(TARGET),$(FUZZ))"
+	$(Q)B=build/clang-fuzzer sh tests/fuzz/run $(or $(SECONDS),60) $(or $(TARGET),$(FUZZ))
+
+fuzz-build: $(FUZZ:%=$(B)/fuzz/%)
 
 check: $(STAGES)
 	$(Q)B=$(B) CC=$(CC) sh tools/check
@@ -166,6 +214,7 @@ help:
 	@echo "make golden     recorded numbers (GOLDEN=FOLDER)"
 	@echo "make torture    faults at length: kills, full disks, damage (LETTER=a..h, ROUNDS=n)"
 	@echo "make check      floors, format, duplicates, companions of ops"
+	@echo "make fuzz       every parser against made-up bytes (clang; SECONDS=60, TARGET=name)"
 	@echo "make bench      speed and memory, against PyTorch where it is (BENCH=PART, ROUNDS=3)"
 	@echo "make photos     the recipes on every subject of ../shared/photos (minutes)"
 	@echo "make full-size  the LoRA recipe with a model as large as Stable Diffusion 1.5, from nothing to a picture"
