@@ -138,14 +138,14 @@ $(B)/libfuzz.a: $(FUZZ_OBJ)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
 test: all $(UNITS) $(GOLDEN_BIN) $(TORTURE) $(B)/test/fuzz
-	$(Q)B=$(B) sh tests/run
+	$(Q)B=$(B) SANITIZE=$(SANITIZE) sh tests/run
 
 ifeq ($(SANITIZE),thread)
 unit: $(UNITS) $(BOOTH) $(foreach s,prep caption bucket,$(B)/bin/booth-$(s)) $(B)/tools/toy-stage
-	$(Q)B=$(B) sh tests/run thread
+	$(Q)B=$(B) SANITIZE=$(SANITIZE) sh tests/run thread
 else
 unit: $(UNITS) $(B)/test/fuzz
-	$(Q)B=$(B) sh tests/run unit
+	$(Q)B=$(B) SANITIZE=$(SANITIZE) sh tests/run unit
 endif
 
 golden: $(GOLDEN_BIN)

@@ -47,7 +47,7 @@ test "nothing to do takes 0.2 s at most" '
 		a=$(date +%s%N); booth run dog.booth || exit 1; b=$(date +%s%N)
 		ms=$(((b - a) / 1000000)); [ $ms -lt $best ] && best=$ms
 	done
-	echo "$best ms"; [ $best -le 200 ]'
+	echo "$best ms"; [ $best -le ${NOTHING_MS:-200} ]'
 
 test "a target prints its reference" '
 	booth run dog.booth lora >ref && grep -qE "^train/[0-9a-f]{32}$" ref && booth cat $(cat ref) | grep -q "^a.jpg"'
