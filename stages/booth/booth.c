@@ -21,7 +21,8 @@
 static const struct command commands[] = {
 	{ "run", cmd_run, "RECIPE [TARGET...] [NAME=VALUE...]",
 	  "do what a recipe says, and nothing that was done before" },
-	{ "why", cmd_why, "TARGET", "what made a target run the last time" },
+	{ "why", cmd_why, "[-n] TARGET [NAME=VALUE...]",
+	  "what changed before a target's last run (-n: its next), and what follows from that" },
 	{ "status", cmd_status, "RECIPE [TARGET...] [NAME=VALUE...]",
 	  "which targets are up to date, with results and times" },
 	{ "explain", cmd_explain, "RECIPE|REFERENCE [TARGET...] [NAME=VALUE...]",

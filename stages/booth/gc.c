@@ -168,6 +168,21 @@ static int each_cell(struct gc *g, const struct object *o, cell_visit *visit, st
 	return ret;
 }
 
+/* What folders held is part of the record. */
+static void keep_listings(struct gc *g, const struct past *p)
+{
+	struct object *o;
+	struct ref ref;
+
+	for (size_t i = 0; i < p->t.rows; i++)
+		if (starts_with(past_get(p, (long)i, "item"), "outside ") &&
+		    cell_ref(past_get(p, (long)i, "ref"), &ref)) {
+			o = find_object(g, &ref);
+			if (o)
+				o->kept = 1;
+		}
+}
+
 /*
  * A run's table keeps its own results; the runs before it
  * are kept as a record, not with their results.
@@ -187,6 +202,7 @@ static int keep_cell(struct gc *g, const struct ref *r, int column, const struct
 			o->kept = 1;
 			more = past_load(&p, g->stores, &o->ref, &ignored) == 0 &&
 				cell_ref(past_get(&p, 0, "previous"), &before);
+			keep_listings(g, &p);
 			past_release(&p);
 			o = more ? find_object(g, &before) : NULL;
 		}

@@ -9,6 +9,7 @@
 #include "common/base/mem.h"
 #include "common/base/talk.h"
 #include "common/base/text.h"
+#include "stages/booth/world.h"
 
 void now_step(struct task *t, const struct result *known, const char *reason)
 {
@@ -25,14 +26,18 @@ void now_step(struct task *t, const struct result *known, const char *reason)
 	past_set(&t->now, row, "seconds", seconds);
 }
 
+/* A record without its surroundings is still a record. */
 static void now_settings(struct runner *r, struct task *t)
 {
 	struct buf set = { 0 };
+	struct err e;
 
 	for (size_t i = 0; i < r->sets; i++)
 		buf_addf(&set, "%s%s", i ? " " : "", r->set[i]);
 	past_set(&t->now, 0, "text", buf_str(&set));
 	buf_release(&set);
+	if (now_world(r, t, 1, &e) < 0)
+		warn("%s: %s", t->rule->target, e.text);
 }
 
 /* The last step is done. A run that changes nothing on record is not recorded again. */
@@ -42,9 +47,9 @@ int task_end(struct runner *r, struct task *t, int ran, struct err *e)
 
 	t->state = ran ? TASK_DONE : TASK_FRESH;
 	past_set(&t->now, 0, "ref", ref_text(&t->result, text));
-	now_settings(r, t);
 	if (!ran && !strcmp(past_get(&t->past, 0, "ref"), text) && !*past_get(&t->past, 0, "note"))
 		return 0;
+	now_settings(r, t);
 	return past_record(&t->now, r->stores, r->recipe_name, t->rule->target, &t->past, e);
 }
 

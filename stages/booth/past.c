@@ -100,9 +100,14 @@ const char *past_get(const struct past *p, long row, const char *column)
 
 int64_t past_time(const struct past *p)
 {
-	int64_t t;
+	return (int64_t)past_moment(p);
+}
 
-	return text_int(past_get(p, 0, "time"), &t) < 0 ? 0 : t;
+double past_moment(const struct past *p)
+{
+	double t;
+
+	return text_float(past_get(p, 0, "time"), &t) < 0 ? 0 : t;
 }
 
 int past_record(struct past *p, struct stores *s, const char *recipe, const char *target,
@@ -111,11 +116,14 @@ int past_record(struct past *p, struct stores *s, const char *recipe, const char
 	struct action a = { 0 };
 	struct result r = { 0 };
 	char text[STAGE_NAME + 1 + OID_HEX + 1];
+	struct timespec now;
 	int ret = -1;
 
+	clock_gettime(CLOCK_REALTIME, &now);
 	if (before->found)
 		past_set(p, 0, "previous", ref_text(&before->ref, text));
-	table_setf(&p->t, 0, table_column(&p->t, "time"), "%lld", (long long)time(NULL));
+	table_setf(&p->t, 0, table_column(&p->t, "time"), "%lld.%06ld", (long long)now.tv_sec,
+		   now.tv_nsec / 1000);
 	target_action(&a, recipe, target);
 	if (store_put_table(s, "run", &p->t, &r.out, e) < 0)
 		goto out;
@@ -180,7 +188,7 @@ static int take_target(void *data, const struct oid *key, const char *text, cons
 
 static int newest_first(const void *a, const void *b)
 {
-	int64_t x = past_time(a), y = past_time(b);
+	double x = past_moment(a), y = past_moment(b);
 
 	return x < y ? 1 : x > y ? -1 : 0;
 }

@@ -1,11 +1,13 @@
 /*
  * Past runs of a recipe's targets. The last one of each is an action of level "target" in the store
  * 'run'; its result is a table:
- *	item     "run" (first row), "need NAME" for each target it needed, "step N"
+ *	item     "run" (first row), "need NAME" for each target it needed, "step N"; and of what was
+ *	         around it (world.h) "var NAME" for each variable, "outside PATH" for each file or folder
  *	stage    the step's stage
- *	text     the action's text; of "run": the NAME=VALUE words of the command line
- *	ref      result of the run, need or step
- *	note     of a step: the files it wrote
+ *	text     the action's text; of "run": the NAME=VALUE words of the command line; of a variable
+ *	         its value as written; of a path its content's hash
+ *	ref      result of the run, need or step; of a folder its listing
+ *	note     of a step: the files it wrote; of a variable where it was set
  *	reason   why the step ran; empty if it was known
  *	seconds time
  *	previous of "run": the table of the run before (so runs are a chain)
@@ -36,7 +38,8 @@ void past_set(struct past *p, size_t row, const char *column, const char *value)
 long past_row(const struct past *p, const char *item);
 long past_step(const struct past *p, size_t step);     /* "step N", counted from 0 */
 const char *past_get(const struct past *p, long row, const char *column);       /* "" if absent */
-int64_t past_time(const struct past *p);
+int64_t past_time(const struct past *p);        /* Unix seconds */
+double past_moment(const struct past *p);       /* the same with a fraction, to tell order */
 
 /* Make it the last run of the target; `previous` is put in. */
 int past_record(struct past *p, struct stores *s, const char *recipe, const char *target,
