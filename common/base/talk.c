@@ -32,6 +32,58 @@ int talk_is_quiet(void)
 	return s && *s && strcmp(s, "0");
 }
 
+int talk_redraws(void)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(2) && term && *term && strcmp(term, "dumb");
+}
+
+size_t talk_columns(int fd)
+{
+	struct winsize w;
+
+	return !ioctl(fd, TIOCGWINSZ, &w) && w.ws_col > 1 ? w.ws_col : 80;
+}
+
+size_t text_fits(const char *text, size_t columns)
+{
+	size_t at = 0;
+
+	while (text[at]) {
+		uint32_t code;
+
+		if (!columns--)
+			break;
+		at += (size_t)utf8_next(text + at, strlen(text + at), &code);
+	}
+	return at;
+}
+
+void talk_report(const char *fmt, ...)
+{
+	const char *fd = getenv("BOOTH_REPORT");
+	struct buf b = { 0 };
+	va_list ap;
+
+	if (!fd || *fd < '0' || *fd > '9')
+		return;
+	va_start(ap, fmt);
+	buf_addv(&b, fmt, ap);
+	va_end(ap);
+	buf_addc(&b, '\n');
+	if (write(atoi(fd), b.at, b.len) < 0)   /* nobody listens any more */
+		unsetenv("BOOTH_REPORT");
+	buf_release(&b);
+}
+
+static int runner_draws(void)
+{
+	const char *report = getenv("BOOTH_REPORT");
+
+	return report && strstr(report, "drawn");
+}
+
 void talk(const char *fmt, ...)
 {
 	struct buf b = { 0 };
@@ -43,7 +95,7 @@ void talk(const char *fmt, ...)
 	buf_addv(&b, fmt, ap);
 	va_end(ap);
 	/* A progress line may be drawn at the cursor; it comes back with the next progress_at. */
-	fprintf(stderr, "%s%s: %s\n", isatty(2) ? CLEAR_LINE : "", program_name, buf_str(&b));
+	fprintf(stderr, "%s%s: %s\n", talk_redraws() ? CLEAR_LINE : "", program_name, buf_str(&b));
 	buf_release(&b);
 }
 
@@ -51,14 +103,15 @@ void progress_begin(struct progress *p, const char *what, const char *unit, int6
 {
 	*p = (struct progress){ .what = what, .unit = unit, .total = total };
 	p->start = p->last = clock_now();
-	p->tty = isatty(2);
-	p->quiet = talk_is_quiet();
+	p->tty = talk_redraws();
+	p->quiet = talk_is_quiet() || runner_draws();
+	talk_report("bar\t%s\t%s\t0\t0\t%lld\t", what, unit, (long long)total);
 }
 
 /* "12 of 120 pictures", without anything that depends on time. */
 static void put_count(struct buf *b, const struct progress *p)
 {
-	buf_addf(b, "%s: %lld", p->what, (long long)p->done);
+	buf_addf(b, "%lld", (long long)p->done);
 	if (p->total > 0 && p->total != p->done)
 		buf_addf(b, " of %lld", (long long)p->total);
 	buf_addf(b, " %s", p->unit);
@@ -81,38 +134,38 @@ static void put_rate(struct buf *b, const struct progress *p, double now, int le
 	}
 }
 
-/* A line that wraps could not be cleared again. */
-static void cut_to_terminal(struct buf *b)
+void progress_text(struct buf *b, const struct progress *p, double now, const char *note)
 {
-	struct winsize w;
-	size_t columns = 80;
+	put_count(b, p);
+	put_rate(b, p, now, 1);
+	if (note && *note)
+		buf_addf(b, ", %s", note);
+}
 
-	if (!ioctl(2, TIOCGWINSZ, &w) && w.ws_col > 1)
-		columns = w.ws_col;
-	if (b->len >= columns) {
-		b->len = utf8_valid(b->at, columns - 1);
-		b->at[b->len] = 0;
-	}
+static void report_bar(struct progress *p, double now, const char *note)
+{
+	if (now - p->reported < DRAW_EVERY)
+		return;
+	p->reported = now;
+	talk_report("bar\t%s\t%s\t%lld\t%lld\t%lld\t%s", p->what, p->unit, (long long)p->done,
+		    (long long)p->from, (long long)p->total, note ? note : "");
 }
 
 void progress_at(struct progress *p, int64_t done, const char *note)
 {
 	struct buf b = { 0 };
-	double now;
+	double now = clock_now();
 
 	p->done = done;
-	if (p->quiet)
-		return;
-	now = clock_now();
-	if (now - p->last < (p->tty ? DRAW_EVERY : LINE_EVERY))
+	report_bar(p, now, note);
+	if (p->quiet || now - p->last < (p->tty ? DRAW_EVERY : LINE_EVERY))
 		return;
 	p->last = now;
-	put_count(&b, p);
-	put_rate(&b, p, now, 1);
-	if (note && *note)
-		buf_addf(&b, ", %s", note);
+	buf_addf(&b, "%s: ", p->what);
+	progress_text(&b, p, now, note);
 	if (p->tty) {
-		cut_to_terminal(&b);
+		/* a line that wraps could not be cleared again */
+		b.at[text_fits(b.at, talk_columns(2) - 1)] = 0;
 		fprintf(stderr, "%s%s", CLEAR_LINE, buf_str(&b));
 		p->drawn = 1;
 	} else {
@@ -127,8 +180,11 @@ void progress_end(struct progress *p)
 	struct buf b = { 0 };
 	double now = clock_now();
 
+	talk_report("end\t%s\t%s\t%lld\t%lld\t%.6f", p->what, p->unit, (long long)p->done,
+		    (long long)p->from, now - p->start);
 	if (p->quiet || (!p->done && !p->drawn))
 		return;
+	buf_addf(&b, "%s: ", p->what);
 	put_count(&b, p);
 	put_rate(&b, p, now, 0);
 	buf_adds(&b, ", ");

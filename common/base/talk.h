@@ -7,16 +7,22 @@
  *	progress_begin(&p, "encode-latents", "pictures", 120);
  *	progress_at(&p, done, "loss 0.123");
  *	progress_end(&p);
+ *
+ * A stage that `booth run` started also reports to it: lines "bar WHAT UNIT DONE FROM TOTAL NOTE"
+ * and "end WHAT UNIT DONE FROM SECONDS", separated by tabs, to the descriptor in BOOTH_REPORT. If
+ * the runner draws them itself ("5 drawn"), no progress is shown on stderr.
  */
 #ifndef BASE_TALK_H
 #define BASE_TALK_H
 
 #include <stdint.h>
+#include "common/base/buf.h"
 
 struct progress {
 	const char *what, *unit;        /* borrowed */
 	int64_t total, from;            /* total 0 = unknown; `from` was done before this run */
 	double start, last;             /* seconds, monotonic */
+	double reported;
 	int64_t done;
 	int tty, drawn, quiet;
 };
@@ -28,6 +34,15 @@ void progress_end(struct progress *p);
 /* One line of talk: "PROGRAM: ...", under the progress line if there is one; nothing when quiet. */
 void talk(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int talk_is_quiet(void);
+/* Can a line on stderr be drawn again? Not elsewhere than on a terminal, nor on TERM=dumb. */
+int talk_redraws(void);
+/* A line for the runner, if one listens. */
+void talk_report(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* "12 of 120 pictures, 3.1/s, 35 s left, loss 0.1", cut to `columns` if that is not 0. */
+void progress_text(struct buf *b, const struct progress *p, double now, const char *note);
+size_t talk_columns(int fd);    /* of the terminal; 80 if it does not say */
+/* Bytes of UTF-8 text that fit into so many columns (each code point counts as one). */
+size_t text_fits(const char *text, size_t columns);
 
 double clock_now(void);         /* monotonic seconds */
 

@@ -185,6 +185,9 @@ int store_record(struct stores *s, const struct action *a, struct result *r, str
  */
 int store_record_later(struct stores *s, const struct action *a, struct result *r, struct err *e);
 
+/* Item actions of this stage that were recorded, and found, since the stores were opened. */
+void stores_items(const struct stores *s, int64_t *made, int64_t *known);
+
 /* Every action of a stage's store, oldest first: for why, log, status, gc. callback != 0 stops. */
 typedef int action_visit(void *data, const struct oid *key, const char *text,
 			 const struct result *r);

@@ -185,6 +185,23 @@ int record_read(struct result *r, const struct oid *key, struct buf *text, const
 	return decode(r, key, text, NULL, at, len, e);
 }
 
+/* ---- counted ---- */
+
+/* Items that belong to the running stage; what it asks of other stages' stores is no item of its. */
+static void count_item(const struct action *a, int64_t *count)
+{
+	const char *level = strchr(buf_str(&a->text), '\n');
+
+	if (level && !strncmp(level, "\nitem\n", 6) && !strcmp(a->stage, program_name))
+		__atomic_add_fetch(count, 1, __ATOMIC_RELAXED);
+}
+
+void stores_items(const struct stores *s, int64_t *made, int64_t *known)
+{
+	*made = s->items_made;
+	*known = s->items_known;
+}
+
 /* ---- find ---- */
 
 struct found {
@@ -234,6 +251,8 @@ int find_own(struct stores *s, const struct action *a, struct result *out, struc
 		found = env_get(f->env, ENV_ACTIONS, key.at, sizeof key.at, decode_found, &to, e);
 	if (found == 1)
 		found = store_has(s, &r.out, e);
+	if (found == 1)
+		count_item(a, &s->items_known);
 	if (found == 1 && out) {
 		*out = r;
 		r = (struct result){ 0 };
@@ -275,6 +294,7 @@ static int record(struct stores *s, const struct action *a, struct result *r, in
 	int64_t ns = now_ns();
 	int ret;
 
+	count_item(a, &s->items_made);
 	if (!r->out.stage[0])
 		memcpy(r->out.stage, a->stage, sizeof r->out.stage);
 	if (r->note.len > UINT32_MAX || a->text.len > UINT32_MAX)

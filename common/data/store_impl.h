@@ -98,6 +98,7 @@ struct stores {
 	pthread_mutex_t taking;         /* of what is below */
 	struct reach *reach;            /* what goes with results of this (second) store */
 	struct taken taken;
+	int64_t items_made, items_known;        /* see stores_items */
 };
 
 #define STORE_USUAL ".booth"

@@ -327,6 +327,7 @@ static int processors(void)
 static int lock_and_run(struct job *j, char **word, int words, int dry_run, struct err *e)
 {
 	int lock = dry_run ? -1 : lock_take(stores_root(j->stores), 0, e), code;
+	int64_t made, known;
 
 	if (!dry_run && lock < 0) {
 		warn("%s", e->text);
@@ -337,6 +338,8 @@ static int lock_and_run(struct job *j, char **word, int words, int dry_run, stru
 		stores_only_look(j->stores);
 	code = run_job(j, word, words, dry_run, e);
 	say_taken(j->stores);
+	stores_items(j->stores, &made, &known);
+	talk_report("items\t%lld\t%lld", (long long)made, (long long)known);
 	action_release(&j->action);
 	job_inputs_release(j);
 	table_release(&j->in);

@@ -150,7 +150,7 @@ int job_find(struct job *j, const struct action *a, struct result *r, int *claim
 void job_item_failed(struct job *j, const char *item, const struct err *why)
 {
 	__atomic_add_fetch(&j->failed, 1, __ATOMIC_SEQ_CST);
-	if (isatty(2))          /* a progress line may be drawn at the cursor */
+	if (talk_redraws())     /* a progress line may be drawn at the cursor */
 		fputs("\r\033[K", stderr);
 	warn("'%s': %s", item, why->text);
 }

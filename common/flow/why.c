@@ -110,12 +110,12 @@ static struct line *counterpart(struct lines *in, const struct line *l)
 	return NULL;
 }
 
-static void add_change(struct changes *out, const struct line *was, const struct line *is)
+static void add_change(struct line_changes *out, const struct line *was, const struct line *is)
 {
 	const struct line *l = is ? is : was;
 
 	out->at = grow(out->at, out->n, &out->cap, sizeof *out->at);
-	out->at[out->n++] = (struct change){
+	out->at[out->n++] = (struct line_change){
 		.what = xstrndup(l->at, l->what_len),
 		.name = xstrndup(l->name, l->name_len),
 		.was = was ? xstrndup(was->value, was->value_len) : NULL,
@@ -123,12 +123,12 @@ static void add_change(struct changes *out, const struct line *was, const struct
 	};
 }
 
-void changes_find(struct changes *out, const char *old_text, const char *new_text)
+void changes_find(struct line_changes *out, const char *old_text, const char *new_text)
 {
 	struct lines old = { 0 }, new = { 0 };
 	struct line order;
 
-	*out = (struct changes){ 0 };
+	*out = (struct line_changes){ 0 };
 	cut_all(&old, old_text);
 	cut_all(&new, new_text);
 	take_same(&old, &new);
@@ -151,7 +151,7 @@ void changes_find(struct changes *out, const char *old_text, const char *new_tex
 	free(new.at);
 }
 
-void changes_release(struct changes *c)
+void changes_release(struct line_changes *c)
 {
 	for (size_t i = 0; i < c->n; i++) {
 		free(c->at[i].what);
@@ -160,7 +160,7 @@ void changes_release(struct changes *c)
 		free(c->at[i].is);
 	}
 	free(c->at);
-	*c = (struct changes){ 0 };
+	*c = (struct line_changes){ 0 };
 }
 
 /* ---- for people ---- */
@@ -205,7 +205,7 @@ static size_t same_name(const char *was, const char *is)
 	return n == strcspn(is, " ") && !memcmp(was, is, n) && was[n] && is[n] ? n : 0;
 }
 
-void change_text(struct buf *out, const struct change *c)
+void change_text(struct buf *out, const struct line_change *c)
 {
 	int param = !strcmp(c->what, "param");
 	size_t n;
@@ -232,7 +232,7 @@ void change_text(struct buf *out, const struct change *c)
 	}
 }
 
-void change_lines(struct buf *out, const struct change *c, const char *indent)
+void change_lines(struct buf *out, const struct line_change *c, const char *indent)
 {
 	if (!strcmp(c->what, "order"))
 		return;
@@ -244,7 +244,7 @@ void change_lines(struct buf *out, const struct change *c, const char *indent)
 
 int action_diff(const char *old_text, const char *new_text, struct buf *out)
 {
-	struct changes c;
+	struct line_changes c;
 	int n;
 
 	changes_find(&c, old_text, new_text);

@@ -33,7 +33,7 @@ static const char *name_at(const struct past *p, long row, const char *kind)
 	return row < 0 ? NULL : past_get(p, row, "item") + strlen(kind);
 }
 
-enum cause_kind cause_of(const struct cause *c, size_t step, const struct change *change,
+enum cause_kind cause_of(const struct cause *c, size_t step, const struct line_change *change,
 			 const char **need)
 {
 	const char *path;
@@ -163,7 +163,7 @@ static size_t put_files(const struct cause *c, long now, long before, const char
 	return n;
 }
 
-static void put_outside(const struct cause *c, const struct change *change, long now,
+static void put_outside(const struct cause *c, const struct line_change *change, long now,
 			const char *indent, struct buf *out)
 {
 	const char *is = name_at(c->now, now, "outside "), *was;
@@ -179,7 +179,7 @@ static void put_outside(const struct cause *c, const struct change *change, long
 		put_file(out, indent, "", is, "content");
 }
 
-void cause_leaf(const struct cause *c, size_t step, const struct change *change,
+void cause_leaf(const struct cause *c, size_t step, const struct line_change *change,
 		const char *indent, struct buf *out)
 {
 	long now = -1;

@@ -24,14 +24,14 @@ enum cause_kind {
 };
 
 /* What one line of a step that differs comes from; *need is the other target's name. */
-enum cause_kind cause_of(const struct cause *c, size_t step, const struct change *change,
+enum cause_kind cause_of(const struct cause *c, size_t step, const struct line_change *change,
 			 const char **need);
 
 /*
  * A leaf in words: one line behind `indent`, or one for each file of a folder; with the variable of
  * the recipe that led to it.
  */
-void cause_leaf(const struct cause *c, size_t step, const struct change *change,
+void cause_leaf(const struct cause *c, size_t step, const struct line_change *change,
 		const char *indent, struct buf *out);
 
 /*

@@ -9,6 +9,7 @@
 #include "common/base/mem.h"
 #include "common/base/talk.h"
 #include "common/base/text.h"
+#include "stages/booth/screen.h"
 #include "stages/booth/world.h"
 
 void now_step(struct task *t, const struct result *known, const char *reason)
@@ -73,6 +74,7 @@ void task_failed(struct runner *r, struct task *t, const struct err *e)
 	long row;
 
 	t->state = TASK_FAILED;
+	screen_clear(r);
 	warn("%s: %s", t->rule->target, e->text);
 	if (!t->now.t.rows || !task_ran(t))
 		return;
@@ -150,6 +152,24 @@ static int is_complete(struct runner *r, struct task *t, struct err *e)
 	return ret;
 }
 
+/*
+ * What it cost goes into the note. When all items were known, as after a killed run, what was
+ * measured before says more.
+ */
+static void note_cost(struct runner *r, struct task *t, struct result *done)
+{
+	struct cost now = t->child.meter.cost, before;
+	struct result old = { 0 };
+	struct err ignored;
+
+	now.seconds = done->seconds;
+	if (!now.made && now.known && store_find(r->stores, &t->action, &old, &ignored) > 0 &&
+	    cost_read(&before, buf_str(&old.note)) && before.made)
+		now = before;
+	cost_put(&done->note, &now);
+	result_release(&old);
+}
+
 int step_done(struct runner *r, struct task *t, struct err *e)
 {
 	struct result done = { .seconds = clock_now() - t->child.start };
@@ -166,6 +186,7 @@ int step_done(struct runner *r, struct task *t, struct err *e)
 	}
 	if (last && files_note(r, t, &done.out, &done.note, e) < 0)
 		goto out;
+	note_cost(r, t, &done);
 	complete = is_complete(r, t, e);
 	if (complete < 0)
 		goto out;

@@ -10,6 +10,8 @@
 #include "common/base/text.h"
 #include "common/flow/lock.h"
 #include "stages/booth/made.h"
+#include "stages/booth/next.h"
+#include "stages/booth/plan.h"
 #include "stages/booth/run.h"
 
 static int open_recipe(struct runner *r, struct stores *s, char **words, int n, struct err *e)
@@ -21,70 +23,6 @@ static int open_recipe(struct runner *r, struct stores *s, char **words, int n, 
 	ret = runner_open(r, path, words + 1, (size_t)n - 1, e);
 	free(path);
 	return ret;
-}
-
-/* ---- what a target's stale step costs, as far as the last run tells ---- */
-
-static void put_cost(struct runner *r, const struct task *t, struct buf *b)
-{
-	struct table in = { 0 };
-	struct err e;
-	double sum = 0, seconds;
-
-	if (t->state == TASK_STALE && t->has_in && store_get_table(r->stores, &t->in, &in, &e) == 0)
-		buf_addf(b, "%zu items", in.rows);
-	table_release(&in);
-	for (size_t i = t->state == TASK_STALE ? t->step : 0; i < t->rule->steps; i++)
-		if (text_float(past_get(&t->past, past_step(&t->past, i), "seconds"), &seconds) ==
-		    0)
-			sum += seconds;
-	if (sum > 0) {
-		buf_adds(b, b->len ? ", " : "");
-		text_seconds(b, sum);
-		buf_adds(b, " the last time");
-	}
-}
-
-static void put_unsure(const struct task *t, struct buf *b)
-{
-	const char *sep = "after ";
-
-	for (size_t i = 0; i < t->needs; i++)
-		if (t->need[i]->state != TASK_FRESH) {
-			buf_addf(b, "%s%s", sep, t->need[i]->rule->target);
-			sep = ", ";
-		}
-	buf_adds(b, ", if its result changes");
-}
-
-static void print_plan(struct runner *r)
-{
-	struct buf text = { 0 }, cost = { 0 };
-
-	for (size_t i = 0; i < r->tasks; i++) {
-		struct task *t = &r->task[i];
-
-		buf_clear(&cost);
-		if (t->rule->kind == RULE_GROUP)
-			continue;
-		if (t->state == TASK_FRESH) {
-			buf_addf(&text, "%s\tup to date\t\n", t->rule->target);
-			continue;
-		}
-		put_cost(r, t, &cost);
-		buf_addf(&text, "%s\t%s\t", t->rule->target,
-			 t->state == TASK_STALE ? "runs" : "may run");
-		if (t->state == TASK_STALE)
-			buf_addf(&text, "%s: %s", task_step(t)->words.at[0].text, buf_str(&t->why));
-		else
-			put_unsure(t, &text);
-		if (cost.len)
-			buf_addf(&text, " (%s)", cost.at);
-		buf_addc(&text, '\n');
-	}
-	print_columns(buf_str(&text));
-	buf_release(&text);
-	buf_release(&cost);
 }
 
 /* ---- run ---- */
@@ -151,10 +89,9 @@ static int run_words(int argc, char **argv, const struct command *c)
 	r.explain = explain;
 	if (!dry) {
 		code = runner_run(&r);
-	} else if (runner_look(&r, &e) < 0) {
+	} else if (next_look(&r, &e) < 0 || plan_print(&r, &e) < 0) {
 		command_failed(&e);
 	} else {
-		print_plan(&r);
 		code = 0;
 	}
 out:

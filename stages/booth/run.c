@@ -14,6 +14,7 @@
 #include "common/base/mem.h"
 #include "common/base/talk.h"
 #include "common/base/text.h"
+#include "stages/booth/screen.h"
 
 /* ---- ctrl-C: handed on once; the second time kills ---- */
 
@@ -45,6 +46,7 @@ static void hand_on(struct runner *r, int *told)
 
 	if (now == *told)
 		return;
+	screen_clear(r);
 	if (*told == 0)
 		talk("stopping: stages finish what they are at; once more kills them");
 	for (size_t i = 0; i < r->tasks; i++)
@@ -116,11 +118,12 @@ static int start_step(struct runner *r, struct task *t, struct err *e)
 		goto out;
 	if (t->rule->kind == RULE_FILE && make_parent(t->rule->target, e) < 0)
 		goto out;
+	screen_clear(r);
 	if (r->explain)
 		step_explain(t, &args);
 	else
 		talk("%s: %s runs: %s", t->rule->target, tool->name, buf_str(&t->why));
-	if (child_start(&t->child, tool->path, args.at, r->jobs > 1, e) < 0)
+	if (child_start(&t->child, tool->path, args.at, r->jobs > 1 || r->draws, r->draws, e) < 0)
 		goto out;
 	t->state = TASK_RUNNING;
 	ret = 0;
@@ -160,15 +163,24 @@ out:
 
 /* ---- the end of a stage ---- */
 
+/* Of a line of a stage's talk, where several run. */
+static const char *prefix_of(const struct runner *r, const struct task *t)
+{
+	return r->jobs > 1 ? t->rule->target : NULL;
+}
+
 static void child_ended(struct runner *r, struct task *t, int status)
 {
 	const struct word *w = &task_step(t)->words.at[0];
 	struct err e;
 
+	screen_clear(r);
 	while (t->child.out >= 0)
-		child_read(&t->child, 1, t->rule->target);
+		child_read(&t->child, CHILD_OUT, NULL);
 	while (t->child.err >= 0)
-		child_read(&t->child, 2, t->rule->target);
+		child_read(&t->child, CHILD_ERR, prefix_of(r, t));
+	while (t->child.report >= 0)
+		child_read(&t->child, CHILD_REPORT, NULL);
 	if (WIFSIGNALED(status)) {
 		fail(&e, "'%s' was ended by signal %d (%s)", w->text, WTERMSIG(status),
 		     strsignal(WTERMSIG(status)));
@@ -185,11 +197,21 @@ static void child_ended(struct runner *r, struct task *t, int status)
 	child_release(&t->child);
 }
 
+static void read_ready(struct runner *r, struct task *t, const struct pollfd *fd)
+{
+	struct child *c = &t->child;
+	int pipe = fd->fd == c->out ? CHILD_OUT : fd->fd == c->err ? CHILD_ERR : CHILD_REPORT;
+
+	if (pipe == CHILD_ERR)
+		screen_clear(r);
+	child_read(c, pipe, prefix_of(r, t));
+}
+
 /* Wait for output or an end of one of the stages. */
 static void wait_some(struct runner *r)
 {
-	struct pollfd *fd = xcalloc(2 * r->tasks + 1, sizeof *fd);
-	struct task **of = xcalloc(2 * r->tasks + 1, sizeof *of);
+	struct pollfd *fd = xcalloc(3 * r->tasks + 1, sizeof *fd);
+	struct task **of = xcalloc(3 * r->tasks + 1, sizeof *of);
 	const struct timespec second = { .tv_sec = 1 };
 	sigset_t none;
 	nfds_t n = 0;
@@ -197,20 +219,20 @@ static void wait_some(struct runner *r)
 
 	for (size_t i = 0; i < r->tasks; i++) {
 		struct task *t = &r->task[i];
-		int both[2] = { t->child.out, t->child.err };
+		int all[3] = { t->child.out, t->child.err, t->child.report };
 
-		for (int k = 0; k < 2 && t->state == TASK_RUNNING; k++)
-			if (both[k] >= 0) {
+		for (int k = 0; k < 3 && t->state == TASK_RUNNING; k++)
+			if (all[k] >= 0) {
 				of[n] = t;
-				fd[n++] = (struct pollfd){ .fd = both[k], .events = POLLIN };
+				fd[n++] = (struct pollfd){ .fd = all[k], .events = POLLIN };
 			}
 	}
+	screen_draw(r, 0);
 	sigemptyset(&none);
 	if (ppoll(fd, n, &second, &none) > 0)
 		for (nfds_t i = 0; i < n; i++)
 			if (fd[i].revents)
-				child_read(&of[i]->child, fd[i].fd == of[i]->child.out ? 1 : 2,
-					   of[i]->rule->target);
+				read_ready(r, of[i], &fd[i]);
 	for (size_t i = 0; i < r->tasks; i++) {
 		struct task *t = &r->task[i];
 
@@ -268,6 +290,7 @@ static int start_all(struct runner *r, int stop)
 
 		if (ready < 0) {
 			t->state = TASK_SKIPPED;
+			screen_clear(r);
 			warn("%s: left out, because something it needs failed", t->rule->target);
 		} else if (ready > 0 && !stop) {
 			begin_task(r, t);
@@ -323,6 +346,7 @@ int runner_run(struct runner *r)
 	int told = 0;
 
 	catch_signals();
+	r->draws = screen_wanted();
 	for (;;) {
 		size_t waiting = count_state(r, TASK_WAITING);
 		int stop = signals || (!r->keep_going && count_state(r, TASK_FAILED)),
@@ -334,5 +358,6 @@ int runner_run(struct runner *r)
 		else if (stop || count_state(r, TASK_WAITING) == waiting)
 			break;
 	}
+	screen_clear(r);
 	return summary(r, signals > 0);
 }

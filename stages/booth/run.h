@@ -25,6 +25,7 @@
 
 #include <sys/types.h>
 #include "common/data/store.h"
+#include "stages/booth/cost.h"
 #include "stages/booth/past.h"
 #include "stages/booth/recipe.h"
 #include "stages/booth/tool.h"
@@ -43,10 +44,14 @@ enum task_state {
 
 struct child {
 	pid_t pid;
-	int out, err;           /* ends of pipes that we read; err -1 = not taken */
+	int out, err, report;   /* ends of pipes that we read; err -1 = not taken */
 	struct buf text, line;  /* of stdout; the unfinished line of stderr */
+	struct buf reported;    /* the unfinished line of its reports */
+	struct meter meter;
 	double start;
 };
+
+enum child_pipe { CHILD_OUT = 1, CHILD_ERR = 2, CHILD_REPORT = 4 };
 
 struct task {
 	const struct rule *rule;
@@ -80,6 +85,8 @@ struct runner {
 	int jobs, keep_going, always, explain;
 	char *const *set;               /* NAME=VALUE words */
 	size_t sets;
+	int draws, drawn;               /* screen.h: lines on the terminal */
+	double drawn_at;
 };
 
 /* Read the recipe and make the tasks for `targets` (none: what no other target needs, or 'all'). */
@@ -135,8 +142,11 @@ int runner_run(struct runner *r);
 int runner_look(struct runner *r, struct err *e);
 
 /* ---- processes ---- */
-int child_start(struct child *c, const char *path, char *const *args, int take_err, struct err *e);
-void child_read(struct child *c, int what_is_ready, const char *prefix);
+/* With `drawn` its progress is shown by us: it only reports it, and its talk is taken. */
+int child_start(struct child *c, const char *path, char *const *args, int take_err, int drawn,
+		struct err *e);
+/* `ready` is an enum child_pipe. Whole lines of talk go to stderr behind `prefix` (may be NULL). */
+void child_read(struct child *c, int ready, const char *prefix);
 void child_release(struct child *c);
 
 #endif

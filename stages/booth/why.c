@@ -114,7 +114,8 @@ static void put_chain(struct leaf *l, const struct cause *c, size_t step, const 
 	buf_addf(&l->chains, "%s\n", ends ? ", which gave the same table: nothing follows" : tail);
 }
 
-static void put_leaf(struct why *w, const struct cause *c, size_t step, const struct change *change,
+static void put_leaf(struct why *w, const struct cause *c, size_t step,
+		     const struct line_change *change,
 		     const char *tail)
 {
 	struct buf text = { 0 };
@@ -140,7 +141,7 @@ static void put_reason(struct why *w, const struct cause *c, size_t step, const 
 }
 
 static void put_follows(struct why *w, const struct cause *c, size_t step,
-			const struct changes *changes)
+			const struct line_changes *changes)
 {
 	const char *need, *sep = ": ";
 	long row = past_step(c->now, step);
@@ -189,7 +190,7 @@ static void put_rest(struct why *w, const struct cause *c, size_t step)
 static void put_step(struct why *w, const struct cause *c, size_t step, const char *tail)
 {
 	long row = past_step(c->now, step), before = past_step(c->before, step);
-	struct changes changes;
+	struct line_changes changes;
 	const char *need;
 	int ran = *past_get(c->now, row, "reason") != 0, known = *past_get(c->now, row, "text") != 0;
 

@@ -39,16 +39,16 @@ int plan_print(const struct run *r)
 	bytes_of(b, pool_part(r, "adam_"));
 	bytes_of(c, pool_part(r, "grad."));
 	bytes_of(d, pool_part(r, "ema."));
-	fprintf(stderr, "weights %s, optimizer %s, gradient sums %s, averages %s\n", a, b, c, d);
+	printf("weights %s, optimizer %s, gradient sums %s, averages %s\n", a, b, c, d);
 	for (size_t i = 0; i < r->t.shapes; i++) {
 		const struct trainer_shape *s = &r->t.shape[i];
 
 		bytes_of(a, s->session.plan.arena);
-		fprintf(stderr, "batch %lld of %lldx%lld%s: activations, gradients and workspace %s\n", (long long)s->key.n,
-			(long long)s->key.w, (long long)s->key.h, s->key.validate ? " (validation)" : "", a);
+		printf("batch %lld of %lldx%lld%s: activations, gradients and workspace %s\n", (long long)s->key.n,
+		       (long long)s->key.w, (long long)s->key.h, s->key.validate ? " (validation)" : "", a);
 	}
 	bytes_of(a, trainer_pool_bytes(&r->t) + r->t.arena_bytes);
-	fprintf(stderr, "peak %s\n", a);
+	printf("peak %s\n", a);
 	return 0;
 }
 
