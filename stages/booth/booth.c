@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "common/base/talk.h"
 #include "common/base/text.h"
 #include "stages/booth/tool.h"
 
@@ -130,13 +131,30 @@ const char *ref_short(const struct ref *r, char out[STAGE_NAME + 1 + OID_HEX + 1
 	return out;
 }
 
+const char *paint(enum paint what)
+{
+	static const char *const code[] = { "\033[0m", "\033[32m", "\033[33m", "\033[31m" };
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(1) && !(no && *no) && term && *term && strcmp(term, "dumb") ? code[what] : "";
+}
+
+/* Bytes of an escape sequence at s, 0 if there is none. */
+static size_t escape_at(const char *s)
+{
+	return s[0] == '\033' && s[1] == '[' ? strcspn(s, "m\n\t") + 1 : 0;
+}
+
 /* Width on a terminal: code points are counted, which is right for all but wide scripts. */
 static size_t shown_width(const char *s, size_t len)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < len; i++)
-		n += ((unsigned char)s[i] & 0xc0) != 0x80;
+		if (escape_at(s + i))
+			i += escape_at(s + i) - 1;
+		else
+			n += ((unsigned char)s[i] & 0xc0) != 0x80;
 	return n;
 }
 
@@ -158,26 +176,46 @@ static void measure(const char *text, size_t width[COLUMNS])
 	}
 }
 
+/* Cut a line to a terminal's width, so that columns stay columns; elsewhere all of it is shown. */
+static void print_line(const char *line, size_t most)
+{
+	size_t n = 0, at = 0, width = shown_width(line, strlen(line));
+
+	while (line[at] && (width <= most || n + 3 < most)) {
+		size_t escape = escape_at(line + at);
+
+		n += !escape;
+		at += escape ? escape : 1;
+		while (((unsigned char)line[at] & 0xc0) == 0x80)
+			at++;
+	}
+	printf("%.*s%s%s\n", (int)at, line, line[at] ? "..." : "",
+	       line[at] && strchr(line, '\033') ? paint(PAINT_OFF) : "");
+}
+
 void print_columns(const char *text)
 {
-	size_t width[COLUMNS] = { 0 };
+	size_t width[COLUMNS] = { 0 }, most = isatty(1) ? talk_columns(1) - 1 : SIZE_MAX;
+	struct buf line = { 0 };
 
 	measure(text, width);
 	for (const char *p = text; *p; ) {
 		size_t column = 0;
 
+		buf_clear(&line);
 		for (; *p && *p != '\n'; column++) {
 			size_t n = strcspn(p, "\t\n"), w = shown_width(p, n);
 
-			printf("%.*s", (int)n, p);
+			buf_add(&line, p, n);
 			if (p[n] == '\t')
-				printf("%*s", (int)((column < COLUMNS ? width[column] : w) - w + 2),
-				       "");
+				buf_addf(&line, "%*s",
+					 (int)((column < COLUMNS ? width[column] : w) - w + 2), "");
 			p += n + (p[n] == '\t');
 		}
-		putchar('\n');
+		print_line(buf_str(&line), most);
 		p += *p == '\n';
 	}
+	buf_release(&line);
 }
 
 /* ---- help, version, dispatch ---- */

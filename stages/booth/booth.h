@@ -49,7 +49,14 @@ void put_time(struct buf *b, int64_t time);
 /* STAGE/8HEX */
 const char *ref_short(const struct ref *r, char out[STAGE_NAME + 1 + OID_HEX + 1]);
 
-/* Aligned columns for people: cells separated by tabs in each line of `text`. */
+/* Colour on stdout; "" where it is no terminal, on TERM=dumb and with NO_COLOR. */
+enum paint { PAINT_OFF, PAINT_GOOD, PAINT_WAIT, PAINT_BAD };
+const char *paint(enum paint what);
+
+/*
+ * Aligned columns for people: cells separated by tabs in each line of `text`. Lines are cut to a
+ * terminal's width.
+ */
 void print_columns(const char *text);
 
 #endif

@@ -170,8 +170,9 @@ struct step_look {
 static double seconds_of(const struct recorded *r, const struct step_look *l, int always)
 {
 	const struct cost *c = &r->cost;
-	int64_t items = c->made + c->known;
-	int training = !items && c->done > 0 && param(r->text, "steps") > 0;
+	size_t len;
+	int training = c->done > 0 && !strncmp(stage_of(r->text, &len), "train ", 6);
+	int64_t items = training ? 0 : c->made + c->known;      /* a training's are its states */
 	double fixed = c->seconds - c->work, units, rate;
 
 	if (items && !c->made)
@@ -344,6 +345,17 @@ static struct flow need_flow(const struct estimator *x, const struct task *t)
 	return (struct flow){ 0 };
 }
 
+/* Not where the rows of the main input are weights, or are read again and again. */
+static int goes_by_rows(const char *stage)
+{
+	static const char *const not[] = { "train", "sample", "gen-class", "convert", NULL };
+
+	for (int i = 0; not[i]; i++)
+		if (!strcmp(stage, not[i]))
+			return 0;
+	return 1;
+}
+
 static void look(struct estimator *x, const struct task *t, size_t step, const struct flow *before,
 		 struct step_look *l)
 {
@@ -362,7 +374,7 @@ static void look(struct estimator *x, const struct task *t, size_t step, const s
 		l->in = step ? *before : need_flow(x, t);
 	else
 		l->in = input_flow(x, t, step);
-	l->has_items = l->in.rows > 0;
+	l->has_items = l->in.rows > 0 && goes_by_rows(past_get(&t->now, row, "stage"));
 	l->all = always || is_other(old, l->text);
 	l->out = l->runs ? result_flow(x, t, step, l) : (struct flow){ l->in.rows, 0 };
 }

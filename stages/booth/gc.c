@@ -330,6 +330,25 @@ static void show(struct object *const *dropped, size_t n, int all)
 	buf_release(&b);
 }
 
+/* Seconds to make it all again. A stage's run takes as long as its items together, or longer. */
+static double rebuild_cost(struct gc *g)
+{
+	double sum = 0, items = 0, runs = 0;
+
+	for (size_t i = 0; i < g->doings; i++) {
+		const struct doing *d = &g->doing[i];
+		const struct object *o = find_object(g, &d->out);
+
+		if (o && !o->kept && strcmp(d->stage, "run"))
+			*(strcmp(d->level, "item") ? &runs : &items) += d->seconds;
+		if (i + 1 < g->doings && !strcmp(d->stage, g->doing[i + 1].stage))
+			continue;
+		sum += items > runs ? items : runs;
+		items = runs = 0;
+	}
+	return sum;
+}
+
 /* Actions go first: one must not name an object that is gone. */
 static int delete_all(struct gc *g, struct object *const *dropped, size_t n, struct err *e)
 {
@@ -352,6 +371,7 @@ static int collect(struct gc *g, int states, int yes, int all, struct err *e)
 {
 	struct object **dropped = NULL;
 	struct buf size = { 0 };
+	double seconds;
 	int64_t bytes;
 	size_t n;
 	int ret = -1;
@@ -363,6 +383,12 @@ static int collect(struct gc *g, int states, int yes, int all, struct err *e)
 		goto out;
 	n = list_dropped(g, &dropped, &bytes);
 	text_bytes(&size, bytes);
+	seconds = rebuild_cost(g);
+	if (n && seconds > 0) {
+		buf_adds(&size, ", ");
+		text_seconds(&size, seconds);
+		buf_adds(&size, " to make again");
+	}
 	show(dropped, n, all);
 	if (yes && delete_all(g, dropped, n, e) < 0)
 		goto out;

@@ -13,6 +13,7 @@
 
 #define PLOT_W 72
 #define PLOT_H 16
+#define RUNS_SHOWN 30           /* where no target is named; --all shows every one */
 #define ROWS_SHOWN 20           /* of a training's log; --all shows every one */
 
 /* ---- runs ---- */
@@ -33,7 +34,7 @@ static void put_run(const struct past *p, const char *target, struct buf *b)
 		 *past_get(p, 0, "note") ? 6 : (int)strcspn(ref, "/") + 9,
 		 *past_get(p, 0, "note") ? past_get(p, 0, "note") : ref);
 	text_seconds(b, sum);
-	buf_addc(b, '\t');
+	buf_addf(b, "\t%d\t", *past_get(p, 0, "note") != 0);
 	for (size_t i = 0; i < p->t.rows; i++)
 		if (*table_get(&p->t, i, reason)) {
 			buf_addf(b, "%s%s: %s", sep, table_get(&p->t, i, stage),
@@ -43,27 +44,39 @@ static void put_run(const struct past *p, const char *target, struct buf *b)
 	buf_adds(b, *sep ? "\n" : "nothing ran: a result of before was taken\n");
 }
 
-static int put_chain(struct stores *s, const struct past *last, struct buf *b, struct err *e)
+/* The run before takes its place; not found: there is none. */
+static int go_back(struct past *p, struct stores *s, struct err *e)
 {
-	const char *previous = past_get(last, 0, "previous");
-	struct past p = { 0 };
+	const char *text = past_get(p, 0, "previous");
+	struct past before = { .target = p->target, .recipe = p->recipe };
 	struct ref ref;
 
-	put_run(last, last->target, b);
-	while (*previous) {
-		struct past next = { 0 };
+	if (*text && (ref_parse(s, text, &ref, e) < 0 || past_load(&before, s, &ref, e) < 0))
+		return -1;
+	p->target = p->recipe = NULL;
+	past_release(p);
+	*p = before;
+	return 0;
+}
 
-		if (ref_parse(s, previous, &ref, e) < 0 || past_load(&next, s, &ref, e) < 0) {
-			past_release(&next);
-			past_release(&p);
+/* Runs of all targets, newest first; each stands at its next one. */
+static int put_runs(struct stores *s, struct pasts *all, size_t most, struct buf *b, struct err *e)
+{
+	size_t n = 0;
+
+	for (; n < most; n++) {
+		struct past *next = NULL;
+
+		for (size_t i = 0; i < all->n; i++)
+			if (all->at[i].found &&
+			    (!next || past_moment(&all->at[i]) > past_moment(next)))
+				next = &all->at[i];
+		if (!next)
+			break;
+		put_run(next, next->target, b);
+		if (go_back(next, s, e) < 0)
 			return -1;
-		}
-		past_release(&p);
-		p = next;
-		put_run(&p, last->target, b);
-		previous = past_get(&p, 0, "previous");
 	}
-	past_release(&p);
 	return 0;
 }
 
@@ -281,30 +294,29 @@ out:
 	return ret;
 }
 
-static int log_runs(struct stores *s, const char *target, int rows, struct err *e)
+static int log_runs(struct stores *s, const char *target, int every, struct err *e)
 {
 	struct pasts all = { 0 };
 	struct buf b = { 0 };
 	struct err ignored;
+	char *ref = NULL;
 	int ret = pasts_read(&all, s, target, e);
 
 	if (ret == 0 && target && !all.n)
 		ret = fail(e, "no run of a target '%s' is on record in '%s'", target,
 			   stores_root(s));
-	buf_adds(&b, "when\ttarget\tresult\ttook\twhat ran\n");
-	for (size_t i = 0; i < all.n && ret == 0; i++) {
-		if (target)
-			ret = put_chain(s, &all.at[i], &b, e);
-		else
-			put_run(&all.at[i], all.at[i].target, &b);
-	}
+	/* the target is a training: its log too */
+	for (size_t i = 0; i < all.n && ret == 0 && target && !ref; i++)
+		if (starts_with(past_get(&all.at[i], 0, "ref"), "train/"))
+			ref = xstrdup(past_get(&all.at[i], 0, "ref"));
+	buf_adds(&b, "when\ttarget\tresult\ttook\texit\twhat ran\n");
+	if (ret == 0)
+		ret = put_runs(s, &all, every || target ? SIZE_MAX : RUNS_SHOWN, &b, e);
 	if (ret == 0)
 		print_columns(b.at);
-	/* the target is a training: its log too */
-	for (size_t i = 0; i < all.n && ret == 0 && target; i++)
-		if (starts_with(past_get(&all.at[i], 0, "ref"), "train/") &&
-		    log_training(s, past_get(&all.at[i], 0, "ref"), rows, &ignored) == 0)
-			break;
+	if (ret == 0 && ref)
+		(void)log_training(s, ref, every, &ignored);
+	free(ref);
 	buf_release(&b);
 	pasts_release(&all);
 	return ret;
@@ -314,7 +326,7 @@ int cmd_log(int argc, char **argv, const struct command *c)
 {
 	int all = 0, words, code, ret;
 	const struct opt rows[] = {
-		{ "all", OPT_FLAG, &all, "", "every row of a training's log", .quiet = 1 }, { 0 }
+		{ "all", OPT_FLAG, &all, "", "every run, and every row of a training's log", .quiet = 1 }, { 0 }
 	};
 	struct stores *s = NULL;
 	struct err e;

@@ -56,15 +56,16 @@ static int look_step(struct runner *r, struct task *t, int unsure, struct ref *o
 
 	if (step_action(r, t, e) < 0)
 		goto out;
-	unsure |= takes_unsure(t);
-	found = unsure && !r->always ? 0 : step_known(r, t, &known, e);
+	unsure = (unsure || takes_unsure(t)) && !r->always;
+	found = unsure ? 0 : step_known(r, t, &known, e);
 	if (found < 0)
 		goto out;
-	now_step(t, &known, found || (unsure && !r->always) ? "" : buf_str(&t->why));
+	now_step(t, &known, found || unsure ? "" : buf_str(&t->why));
 	if (unsure)
 		past_set(&t->now, t->now.t.rows - 1, "note", NEXT_FOLLOWS);
-	if (!found)
-		past_set(&t->now, t->now.t.rows - 1, "ref", "");
+	if (!found)     /* with -B nothing changes but that it runs */
+		past_set(&t->now, t->now.t.rows - 1, "ref", !r->always ? "" :
+			 past_get(&t->past, past_step(&t->past, t->step), "ref"));
 	else
 		*out = known.out;
 	if (!found && t->state == TASK_FRESH)

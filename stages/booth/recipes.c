@@ -121,58 +121,6 @@ int cmd_run(int argc, char **argv, const struct command *c)
 	return code;
 }
 
-/* ---- status ---- */
-
-static void put_status(const struct task *t, struct buf *b)
-{
-	static const char *const word[] = {
-		[TASK_FRESH] = "up to date", [TASK_STALE] = "to run", [TASK_UNSURE] = "may run"
-	};
-	double seconds = 0, one;
-	char text[STAGE_NAME + 1 + OID_HEX + 1] = "-";
-	int has = t->state == TASK_FRESH && t->rule->kind != RULE_GROUP;
-
-	for (size_t i = 0; i < t->rule->steps; i++)
-		if (text_float(past_get(&t->past, past_step(&t->past, i), "seconds"), &one) == 0)
-			seconds += one;
-	buf_addf(b, "%s\t%s\t%s\t", t->rule->target, word[t->state],
-		 has ? ref_short(&t->result, text) : "-");
-	put_time(b, past_time(&t->past));
-	buf_addc(b, '\t');
-	text_seconds(b, seconds);
-	buf_addf(b, "\t%s\n", t->state == TASK_STALE ? buf_str(&t->why) : "");
-}
-
-int cmd_status(int argc, char **argv, const struct command *c)
-{
-	const struct opt rows[] = { { 0 } };
-	struct stores *s = NULL;
-	struct runner r = { 0 };
-	struct buf text = { 0 };
-	struct err e;
-	int words, code;
-
-	if (command_begin(argc, argv, c, rows, &words, &s, &code) < 0)
-		return code;
-	if (words < 1) {
-		stores_close(s);
-		return command_usage(c, "no recipe was given");
-	}
-	if (open_recipe(&r, s, argv + 1, words, &e) < 0 || runner_check_tools(&r, &e) < 0 ||
-	    runner_look(&r, &e) < 0) {
-		code = command_failed(&e);
-	} else {
-		buf_adds(&text, "target\tstate\tresult\tlast run\ttook\twhy\n");
-		for (size_t i = 0; i < r.tasks; i++)
-			put_status(&r.task[i], &text);
-		print_columns(text.at);
-	}
-	buf_release(&text);
-	runner_close(&r);
-	stores_close(s);
-	return code;
-}
-
 /* ---- explain ---- */
 
 static void put_word(struct buf *b, const char *text)
@@ -219,21 +167,45 @@ static void put_vars(const struct recipe *r, struct buf *b)
 	buf_addc(b, '\n');
 }
 
+/* What each training would take, as far as its input is there. */
+static void put_memory(struct runner *r, struct task *t, int looked, struct buf *b)
+{
+	for (size_t i = 0; i < t->rule->steps; i++) {
+		struct buf plan = { 0 };
+		struct err e;
+		int found;
+
+		if (strcmp(t->rule->step[i].words.at[0].text, "train"))
+			continue;
+		found = looked ? plan_memory(r, t, i, &plan, &e) : 0;
+		if (found <= 0)
+			buf_adds(b, "\t# the memory of train is known when its input is there\n");
+		for (char *at = plan.at, *line; found > 0 && (line = strsep(&at, "\n"));)
+			if (*line)
+				buf_addf(b, "\t# %s\n", line);
+		buf_release(&plan);
+	}
+}
+
 static int explain_recipe(struct stores *s, char **argv, int words)
 {
 	struct runner r = { 0 };
 	struct buf b = { 0 };
-	struct err e;
-	int code = 0;
+	struct err e, ignored;
+	int code = 0, checked, looked;
 
 	if (open_recipe(&r, s, argv, words, &e) < 0) {
 		code = command_failed(&e);
 	} else {
+		checked = runner_check_tools(&r, &e) == 0;
+		looked = checked && next_look(&r, &ignored) == 0;
 		put_vars(&r.recipe, &b);
-		for (size_t i = 0; i < r.tasks; i++)
+		for (size_t i = 0; i < r.tasks; i++) {
 			put_rule(r.task[i].rule, &b);
+			put_memory(&r, &r.task[i], looked, &b);
+		}
 		fputs(buf_str(&b), stdout);
-		if (runner_check_tools(&r, &e) < 0)
+		if (!checked)
 			code = command_failed(&e);
 	}
 	buf_release(&b);
