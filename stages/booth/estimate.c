@@ -164,6 +164,7 @@ struct step_look {
 	int runs;               /* it would, or may */
 	int all;                /* every item again: -B, or other parameters than the last time */
 	int has_items;
+	size_t rows_before;     /* of the main input in the last run, 0 = not known */
 	struct flow in, out;
 };
 
@@ -184,9 +185,9 @@ static double seconds_of(const struct recorded *r, const struct step_look *l, in
 	} else if (training) {
 		units = training_units(r, l->text, always);
 		rate = c->work / (double)c->done;
-	} else {
-		units = c->done > 0 && l->has_items && c->of > 0 ? (double)l->in.rows : 1;
-		rate = c->done > 0 && l->has_items && c->of > 0 ? c->work / (double)c->of : c->work;
+	} else {                        /* in proportion to the rows, where their number is known */
+		units = l->has_items && l->rows_before ? (double)l->in.rows : 1;
+		rate = l->has_items && l->rows_before ? c->work / (double)l->rows_before : c->work;
 	}
 	return fixed + units * rate * unit_factor(r->text, l->text, training);
 }
@@ -345,6 +346,16 @@ static struct flow need_flow(const struct estimator *x, const struct task *t)
 	return (struct flow){ 0 };
 }
 
+static size_t rows_before(struct estimator *x, const struct task *t, size_t step)
+{
+	struct table in = { 0 };
+	size_t n = load_table(x, past_get(&t->past, source_row(&t->past, step), "ref"), &in)
+		? in.rows : 0;
+
+	table_release(&in);
+	return n;
+}
+
 /* Not where the rows of the main input are weights, or are read again and again. */
 static int goes_by_rows(const char *stage)
 {
@@ -374,6 +385,7 @@ static void look(struct estimator *x, const struct task *t, size_t step, const s
 		l->in = step ? *before : need_flow(x, t);
 	else
 		l->in = input_flow(x, t, step);
+	l->rows_before = rows_before(x, t, step);
 	l->has_items = l->in.rows > 0 && goes_by_rows(past_get(&t->now, row, "stage"));
 	l->all = always || is_other(old, l->text);
 	l->out = l->runs ? result_flow(x, t, step, l) : (struct flow){ l->in.rows, 0 };

@@ -14,6 +14,8 @@
 #include "common/base/mem.h"
 #include "common/flow/stage.h"
 
+#define TICKS 100               /* of the progress of a sleep */
+
 struct toy {
 	const char *text, *model, *class, *out, *ran, *device;
 	int64_t size;
@@ -33,14 +35,22 @@ static void note_run(const struct toy *p, const char *name, const char *what)
 
 static int toy_wait(const struct toy *p, struct err *e)
 {
-	double end = clock_now() + p->sleep;
+	double start = clock_now(), end = start + p->sleep;
 	const struct timespec some = { 0, 5000000 };
+	struct progress bar;
+
+	if (p->sleep <= 0)
+		return 0;
+	progress_begin(&bar, "toy", "ticks", TICKS);
 
 	while (clock_now() < end) {
 		if (stop_wanted())
 			return fail(e, "asked to stop");
+		progress_at(&bar, (int64_t)((clock_now() - start) / p->sleep * TICKS), "a note");
 		nanosleep(&some, NULL);
 	}
+	progress_at(&bar, TICKS, NULL);
+	progress_end(&bar);
 	return 0;
 }
 
