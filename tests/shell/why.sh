@@ -61,7 +61,8 @@ test "what did not run, and why not" '
 test "a prompt leads to the subject" '
 	booth run -q dog.booth STEPS=4 "SUBJECT=zwx dog" && booth why out/rex.txt >why &&
 	says "caption: text a photo of sks dog -> a photo of zwx dog (SUBJECT = sks dog -> zwx dog on the command line)" why &&
-	says "subject: caption | bucket -> lora: train -> out/rex.txt: sample" why && booth run -q dog.booth'
+	says "subject: caption | bucket -> lora: train -> out/rex.txt: sample" why && says_not "input in" why &&
+	says "subject: bucket ran: another result of caption" why && says "lora: train ran: another result of subject" why && booth run -q dog.booth'
 test "an edited recipe is told as what it changes" '
 	sed "s/^STEPS = 2/STEPS = 3/" dog.booth >new && cp dog.booth old && cp new dog.booth && booth run -q dog.booth && booth why lora >why &&
 	says "train: size 2 -> 3 (STEPS in the recipe)" why && cp old dog.booth && booth run -q dog.booth'
