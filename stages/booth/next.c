@@ -123,6 +123,7 @@ static int look_task(struct runner *r, struct task *t, struct err *e)
 
 int next_look(struct runner *r, struct err *e)
 {
+	stores_only_look(r->stores);
 	for (size_t i = 0; i < r->tasks; i++)
 		if (look_task(r, &r->task[i], e) < 0)
 			return -1;
