@@ -134,26 +134,33 @@ static double unit_factor(const char *old, const char *new, int training)
 	return f * ratio(old, new, "steps");
 }
 
-/* Does the rate go on from what is known, so that a training can from its last state? */
-static int can_go_on(const char *old, const char *new)
+/* Is the parameter all that differs, and greater than it was? What was done then is known. */
+static int has_grown(const char *old, const char *new, const char *name)
 {
 	struct line_changes c;
-	int yes;
+	int only;
 
 	changes_find(&c, old, new);
-	yes = c.n == 1 && !strcmp(c.at[0].name, "steps");
+	only = c.n == 1 && !strcmp(c.at[0].name, name);
 	changes_release(&c);
-	return yes && (!strstr(new, "\nparam schedule ") || strstr(new, "\nparam schedule constant\n"));
+	return only && ratio(old, new, name) > 1;
+}
+
+/* A training goes on from its last state, unless its schedule depends on where it ends. */
+static int can_go_on(const char *old, const char *new)
+{
+	return has_grown(old, new, "steps") &&
+		(!strstr(new, "\nparam schedule ") || strstr(new, "\nparam schedule constant\n"));
 }
 
 static double training_units(const struct recorded *r, const char *text, int all)
 {
-	double steps = param(text, "steps"), was = param(r->text, "steps");
+	double steps = param(text, "steps");
 
 	if (steps <= 0)
 		return (double)r->cost.of * ratio(r->text, text, "epochs");
-	if (!all && was > 0 && was < steps && can_go_on(r->text, text))
-		return steps - was;
+	if (!all && can_go_on(r->text, text))
+		return steps - param(r->text, "steps");
 	return steps;
 }
 
@@ -180,7 +187,8 @@ static double seconds_of(const struct recorded *r, const struct step_look *l, in
 		return c->seconds;
 	if (items) {
 		units = l->has_items ? (double)(l->all ? l->in.rows : l->in.changed) :
-			(double)items * ratio(r->text, l->text, "count");
+			(double)items * (ratio(r->text, l->text, "count") -
+					 (!always && has_grown(r->text, l->text, "count")));
 		rate = c->work / (double)c->made;
 	} else if (training) {
 		units = training_units(r, l->text, always);
