@@ -8,7 +8,6 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 
-#define WORK_LIMIT 1000000      /* variables replaced within one line */
 #define EXPAND_LIMIT ((size_t)16 << 20) /* bytes put in for variables in all lines */
 
 struct splitter {
@@ -22,7 +21,6 @@ struct splitter {
 	struct place at;        /* where it was begun */
 	int commands;           /* '|' joins stages, other operators are refused */
 	int early;              /* the recipe is still being read */
-	int work;               /* variables replaced so far */
 };
 
 /* ---- $(NAME) ---- */
@@ -64,7 +62,7 @@ static int put_name(struct splitter *s, const char *name, struct place at, struc
 	}
 	if (!v)
 		return unknown_name(s, name, at, e);
-	if (++s->work > WORK_LIMIT || out->len > VALUE_LIMIT)
+	if (out->len > VALUE_LIMIT)
 		return place_fail(e, at, "more than %d bytes come out of the variables of this line",
 				  VALUE_LIMIT);
 	v->used = 1;
