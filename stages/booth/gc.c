@@ -2,7 +2,7 @@
  * booth gc: delete what nothing on record needs. Kept is what can be reached from
  *   - the last run of each target of each recipe (its results, and those of the steps in between),
  *   - pins (--keep REFERENCE, until --unkeep),
- *   - states that trainings go on from, unless --states is given.
+ *   - states that trainings go on from, and weights that --keep-every kept, unless --states is given.
  * Reached is an object itself and, if it is a table, every reference in it. The results of single
  * items are also kept if they are tables that name kept objects only. Without --yes nothing is
  * deleted.
@@ -74,7 +74,10 @@ static int take_action(void *data, const struct oid *key, const char *text, cons
 	d = &g->doing[g->doings++];
 	*d = (struct doing){ .key = *key, .out = r->out, .seconds = r->seconds };
 	snprintf(d->stage, sizeof d->stage, "%s", g->stage);
-	if (level)
+	/* what a training saved on its way is an item of its stage, named by the step */
+	if (strstr(text, "\nparam state ") || strstr(text, "\nparam weights "))
+		snprintf(d->level, sizeof d->level, "state");
+	else if (level)
 		snprintf(d->level, sizeof d->level, "%.*s", (int)strcspn(level + 1, "\n"),
 			 level + 1);
 	return 0;

@@ -107,6 +107,13 @@ test "how often a state is saved changes nothing" '
 	learn s1 --steps 1 >/dev/null 2>&1; latents s1 "$SD1" rex >/dev/null && learn s1 --steps 9 --save-every 2 >one &&
 	learn s1 --force --steps 9 --save-every 4 --keep-every 3 >two 2>said && cmp one two && says "weights of step 6: train/" said'
 
+test "gc keeps what a training goes on from; --states lets it go" '
+	learn s1 --steps 5 --lr 2e-3 --keep-every 2 >/dev/null 2>said && kept=$(sed -n "s|.*step 2: ||p" said) &&
+	export BOOTH_STORE=s1 && booth gc --yes >/dev/null 2>&1 && booth cat "$kept" >/dev/null &&
+	latents s1 "$SD1" rex >/dev/null && learn s1 --steps 7 --lr 2e-3 >/dev/null 2>said &&
+	says "going on from step 5" said && booth gc --yes --states >/dev/null 2>&1 && fails 1 booth cat "$kept" &&
+	latents s1 "$SD1" rex >/dev/null && learn s1 --steps 9 --lr 2e-3 >/dev/null 2>said && says_not "going on" said'
+
 # The subject in 64x64 and 64x128, the class in 128x64: gradients of micro-batches of two shapes are summed.
 booth prep --store a "$SHARED/photos/cat" 2>/dev/null | booth caption --store a --text "a photo of a cat" |
 	booth bucket --store a --square --resolution 128 2>/dev/null | booth encode-latents --store a --model "$SD1" --threads 1 >class 2>/dev/null
