@@ -489,6 +489,7 @@ static void an_earlier_format_is_read_and_becomes_ours(void)
 	buf_clear(&format);
 	env_get(s->shelf[0]->env, ENV_META, "format", 6, take_format, &format, &e);
 	CHECK_STR(buf_str(&format), "2");
+	result_release(&got);
 	action_release(&a);
 	buf_release(&b);
 	buf_release(&format);

@@ -24,7 +24,7 @@ INLINE vf exp2_fast(vf x)
 	p = p * r + 2.402224209e-01f;
 	p = p * r + 6.931469776e-01f;
 	p = p * r + 1.0f;
-	return vi_bits(vf_bits(p) + (vf_bits(n) << 23));
+	return vi_bits((vi)((vu)vf_bits(p) + ((vu)vf_bits(n) << 23)));  /* of NaN, anything */
 }
 
 /*

@@ -50,6 +50,7 @@
 
 typedef float vf __attribute__((vector_size(VF * 4)));
 typedef int32_t vi __attribute__((vector_size(VF * 4)));
+typedef uint32_t vu __attribute__((vector_size(VF * 4)));       /* sums wrap */
 typedef float vf_any __attribute__((vector_size(VF * 4), aligned(4), may_alias));
 typedef int32_t vi_any __attribute__((vector_size(VF * 4), aligned(4), may_alias));
 
