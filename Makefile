@@ -46,6 +46,10 @@ GOLDEN_SRC = $(wildcard tests/golden/*.c)
 TOOL_SRC = $(wildcard tests/tools/*.c examples/*.c)
 FUZZ_SRC = $(wildcard tests/fuzz/*.c)
 
+# The CUDA backend's own kernels, compiled by the host's compiler for tests/unit/cuda.c.
+CUDA_KERNELS = $(wildcard kernels/cuda/*.cu)
+CUDA_HOST_OBJ = $(CUDA_KERNELS:%.cu=$(B)/%-host.o) $(patsubst %.c,$(B)/%.o,kernels/cuda/table.c $(wildcard kernels/cuda/host/*.c))
+
 LIB_OBJ = $(LIB_SRC:%.c=$(B)/%.o) $(foreach i,$(ISAS),$(SIMD_SRC:%.c=$(B)/%-$(i).o))
 STAGES = $(STAGE_SRC:stages/%.c=$(B)/bin/booth-%)
 BOOTH = $(if $(BOOTH_SRC),$(B)/bin/booth)
@@ -85,6 +89,13 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL) -MMD -MP -c -o $@ $<
 
+$(B)/%-host.o: %.cu
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL) -MMD -MP -c -o $@ -x c $<
+
+$(B)/libcudahost.a: $(CUDA_HOST_OBJ)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
 define simd_rule
 $(B)/%-$(1).o: %.c
 	@mkdir -p $$(@D)
@@ -101,6 +112,10 @@ $(B)/bin/booth-%: $(B)/stages/%.o $(B)/libbooth.a
 	$(Q)$(CC) $(ALL) -o $@ $^ $(LIBS)
 
 $(B)/test/golden: $(GOLDEN_SRC:%.c=$(B)/%.o) $(B)/libbooth.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL) -o $@ $^ $(LIBS)
+
+$(B)/test/cuda: $(B)/tests/unit/cuda.o $(B)/libcudahost.a $(B)/libbooth.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL) -o $@ $^ $(LIBS)
 

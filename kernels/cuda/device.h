@@ -1,0 +1,183 @@
+/*
+ * What the own CUDA kernels (the .cu files beside this) are written in: C, with CUDA's words. nvcc
+ * compiles them for the device; any C compiler compiles the same files over kernels/cuda/host, where
+ * a block's threads are fibers, so that their arithmetic is tested on machines without a GPU.
+ *
+ *	struct scale_args { struct span y, x; int64_t n; float by; };
+ *	KERNEL(scale, scale_args) { ... p.n ... threadIdx.x ... __syncthreads() ... }
+ *	LAUNCH(lane, scale, grid, args)         (own.h)
+ *
+ * A kernel has one argument, a struct by value named p. Its blocks have at most THREADS threads.
+ * Shared memory is declared by SHARED(type, name, n) at the top. Not to be used: references,
+ * templates, atomics, anything that one of the two compilers lacks.
+ *
+ * One kernel serves every dtype: tensors are spans, whose type is looked at when an element is read
+ * or written (the branch is the same for all threads, and memory is what is waited for); arithmetic
+ * between is f32. An element read or written alone costs as much as VEC neighbours: use get_v, put_v.
+ */
+#ifndef CUDA_DEVICE_H
+#define CUDA_DEVICE_H
+
+#ifdef __CUDACC__
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+extern "C" {
+#endif
+#include "common/base/dtype.h"
+#include "kernels/backend.h"
+#ifdef __CUDACC__
+}
+#define DEV static __device__ __forceinline__
+#define SHARED(type, name, n) __shared__ type name[n]
+#define KERNEL(name, args) \
+	static __global__ void __launch_bounds__(THREADS) name(const __grid_constant__ struct args p)
+#else
+#include "kernels/cuda/host/host.h"
+#endif
+
+#define THREADS 256
+#define WARP 32
+
+/* Elements that a thread takes at once: 16 bytes of bf16, 32 of f32. */
+#define VEC 8
+
+struct span {                   /* a tensor, or part of one; 16-byte aligned */
+	void *at;
+	int type;               /* enum dtype: F32, BF16, F16 */
+};
+
+struct vec { float f[VEC]; };
+
+#ifdef __CUDACC__
+DEV float of_bf16(uint16_t h)
+{
+	return __uint_as_float((unsigned)h << 16);
+}
+
+DEV uint16_t to_bf16(float x)
+{
+	return __bfloat16_as_ushort(__float2bfloat16_rn(x));
+}
+
+DEV float of_f16(uint16_t h)
+{
+	return __half2float(__ushort_as_half(h));
+}
+
+DEV uint16_t to_f16(float x)
+{
+	return __half_as_ushort(__float2half_rn(x));
+}
+#else
+DEV float of_bf16(uint16_t h) { return bf16_to_f32(h); }
+DEV uint16_t to_bf16(float x) { return bf16_of_f32(x); }
+DEV float of_f16(uint16_t h) { return f16_to_f32(h); }
+DEV uint16_t to_f16(float x) { return f16_of_f32(x); }
+#endif
+
+DEV float get(struct span s, int64_t i)
+{
+	if (s.type == DT_F32)
+		return ((const float *)s.at)[i];
+	if (s.type == DT_BF16)
+		return of_bf16(((const uint16_t *)s.at)[i]);
+	return of_f16(((const uint16_t *)s.at)[i]);
+}
+
+DEV void put(struct span s, int64_t i, float x)
+{
+	if (s.type == DT_F32)
+		((float *)s.at)[i] = x;
+	else if (s.type == DT_BF16)
+		((uint16_t *)s.at)[i] = to_bf16(x);
+	else
+		((uint16_t *)s.at)[i] = to_f16(x);
+}
+
+/* Elements i, i + 1, ... of s, `left` of them at most; zero behind. */
+DEV struct vec get_v(struct span s, int64_t i, int64_t left)
+{
+	struct vec v;
+
+	if (left < VEC || i % VEC) {
+		for (int k = 0; k < VEC; k++)
+			v.f[k] = k < left ? get(s, i + k) : 0;
+	} else if (s.type == DT_F32) {
+		const float4 *at = (const float4 *)((const float *)s.at + i);
+		float4 a = at[0], b = at[1];
+
+		v.f[0] = a.x; v.f[1] = a.y; v.f[2] = a.z; v.f[3] = a.w;
+		v.f[4] = b.x; v.f[5] = b.y; v.f[6] = b.z; v.f[7] = b.w;
+	} else {
+		uint4 a = *(const uint4 *)((const uint16_t *)s.at + i);
+		unsigned w[4];
+
+		w[0] = a.x; w[1] = a.y; w[2] = a.z; w[3] = a.w;
+		for (int k = 0; k < VEC; k++) {
+			uint16_t h = (uint16_t)(w[k / 2] >> k % 2 * 16);
+			v.f[k] = s.type == DT_BF16 ? of_bf16(h) : of_f16(h);
+		}
+	}
+	return v;
+}
+
+DEV void put_v(struct span s, int64_t i, int64_t left, struct vec v)
+{
+	if (left < VEC || i % VEC) {
+		for (int k = 0; k < VEC && k < left; k++)
+			put(s, i + k, v.f[k]);
+	} else if (s.type == DT_F32) {
+		float4 *at = (float4 *)((float *)s.at + i), a, b;
+
+		a.x = v.f[0]; a.y = v.f[1]; a.z = v.f[2]; a.w = v.f[3];
+		b.x = v.f[4]; b.y = v.f[5]; b.z = v.f[6]; b.w = v.f[7];
+		at[0] = a;
+		at[1] = b;
+	} else {
+		unsigned w[4] = { 0, 0, 0, 0 };
+		uint4 a;
+
+		for (int k = 0; k < VEC; k++)
+			w[k / 2] |= (unsigned)(s.type == DT_BF16 ? to_bf16(v.f[k]) : to_f16(v.f[k])) <<
+				k % 2 * 16;
+		a.x = w[0]; a.y = w[1]; a.z = w[2]; a.w = w[3];
+		*(uint4 *)((uint16_t *)s.at + i) = a;
+	}
+}
+
+/* The first element of this thread's vector, when a launch shares out one row of elements. */
+DEV int64_t my_vec(void)
+{
+	return ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * VEC;
+}
+
+/* a / b of numbers that are not negative: most fit 32 bits, where a division is a fifth the work. */
+DEV int64_t quotient(int64_t a, int64_t b)
+{
+	return (a | b) >> 32 ? a / b : (int64_t)((uint32_t)a / (uint32_t)b);
+}
+
+/* Sums over the lanes of a warp; every lane gets them. In a fixed order. */
+DEV float warp_sum(float x)
+{
+	for (int step = WARP / 2; step; step /= 2)
+		x += __shfl_xor_sync(0xffffffffu, x, step);
+	return x;
+}
+
+/* The sum over all threads of a one-dimensional block of THREADS, for thread 0. part: THREADS. */
+DEV double block_sum(double x, double *part)
+{
+	int t = (int)threadIdx.x;
+
+	part[t] = x;
+	for (int step = THREADS / 2; step; step /= 2) {
+		__syncthreads();
+		if (t < step)
+			part[t] += part[t + step];
+	}
+	return part[0];
+}
+
+#endif

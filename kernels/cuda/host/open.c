@@ -1,0 +1,109 @@
+/* The backend over fibers: what kernels/cuda/open.c does, with the host's memory and at once. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+#include "kernels/cuda/host/run.h"
+
+struct host_cuda {
+	struct lane lane;       /* first: launch() gets at the rest through it */
+	struct block *block;
+};
+
+static void launch(struct lane *l, void (*kernel)(void), const char *name, struct grid g, const void *args)
+{
+	struct host_cuda *h = (struct host_cuda *)(void *)l;
+
+	if (g.x && g.y)
+		host_run(h->block, (void (*)(const void *))kernel, name, g, args);
+}
+
+static int host_alloc(struct backend *b, size_t bytes, void **dev, struct err *e)
+{
+	(void)b;
+	return mem_try(dev, bytes ? bytes : 64, "the GPU's memory", e);
+}
+
+static void host_release(struct backend *b, void *dev, size_t bytes)
+{
+	(void)b;
+	(void)bytes;
+	free(dev);
+}
+
+static struct lane *lane_of(struct backend *b)
+{
+	struct host_cuda *h = b->own;
+
+	return &h->lane;
+}
+
+static int host_put(struct backend *b, void *dev, const void *host, size_t bytes, struct err *e)
+{
+	(void)e;
+	lane_flush(lane_of(b));
+	if (bytes)
+		memcpy(dev, host, bytes);
+	return 0;
+}
+
+static int host_get(struct backend *b, void *host, const void *dev, size_t bytes, struct err *e)
+{
+	(void)e;
+	lane_flush(lane_of(b));
+	if (bytes)
+		memcpy(host, dev, bytes);
+	return 0;
+}
+
+static size_t host_scratch(struct backend *b, const struct graph *g, id x)
+{
+	(void)b;
+	return cuda_scratch_of(g, x);
+}
+
+static int host_run_node(struct backend *b, const struct call *c, struct err *e)
+{
+	return lane_run(lane_of(b), c, e);
+}
+
+static int host_wait(struct backend *b, struct err *e)
+{
+	(void)e;
+	lane_flush(lane_of(b));
+	return 0;
+}
+
+static void host_close(struct backend *b)
+{
+	struct host_cuda *h = b->own;
+
+	host_free(h->block);
+	free(h);
+	free(b);
+}
+
+int host_cuda_open(struct backend **out, enum host_order order, struct err *e)
+{
+	static const char *const words[] = { "forward", "backward", "mixed" };
+	struct host_cuda *h;
+
+	(void)e;
+	h = xcalloc(1, sizeof *h);
+	h->lane.launch = launch;
+	h->block = host_new(order);
+	*out = xcalloc(1, sizeof **out);
+	**out = (struct backend){
+		.name = "cuda", .alloc = host_alloc, .release = host_release, .put = host_put,
+		.get = host_get, .scratch = host_scratch, .run = host_run_node, .wait = host_wait,
+		.close = host_close, .own = h,
+	};
+	strcpy((*out)->device, "CUDA kernels on the host, ");
+	strcat((*out)->device, words[order]);
+	return 0;
+}
+
+struct lane *host_cuda_lane(struct backend *b)
+{
+	return lane_of(b);
+}

@@ -1,0 +1,13 @@
+/* Launches over fibers; fibers and shared memory are kept from one launch to the next. */
+#ifndef CUDA_HOST_RUN_H
+#define CUDA_HOST_RUN_H
+
+#include "kernels/cuda/host/host.h"
+
+struct block;
+struct block *host_new(enum host_order order);
+void host_run(struct block *b, void (*kernel)(const void *args), const char *name, struct grid g,
+	      const void *args);
+void host_free(struct block *b);
+
+#endif

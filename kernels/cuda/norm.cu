@@ -1,0 +1,272 @@
+/*
+ * Group norm, alone or with silu, and its backward: sums by channel (sums.h), folded into groups in
+ * f64, then one pass that writes.
+ *
+ *	scratch   part [n][parts][2][c] | stat [n][groups][2] | fold [n][groups][2], all f32
+ */
+#include "kernels/cuda/sums.h"
+
+#include <string.h>
+
+struct norm_args {
+	struct sums_args s;
+	struct span y, stat_out;        /* stat_out.at NULL: not wanted */
+	float *stat, *fold;             /* fold: k1, k2 of the backward */
+	float eps;
+	int chunks;                     /* of WARP channels in a group */
+};
+
+#define LANES 8
+
+/*
+ * Mean and 1 / deviation of a group from its channels' sums: the spread within channels and that of
+ * their means, each measured from the group's first value, so that a large mean costs nothing.
+ */
+KERNEL(settle_group, norm_args)
+{
+	SHARED(double, one, THREADS);
+	SHARED(double, two, THREADS);
+	SHARED(double, fold, 3 * WARP);
+	const struct tiles *q = &p.s.t;
+	int t = (int)threadIdx.x, x = t % WARP, y = t / WARP;
+	int64_t n = quotient(blockIdx.x, p.s.groups), group = blockIdx.x - n * p.s.groups;
+	int64_t c0 = group * p.s.width;
+	double base = get(p.s.x, n * q->rows * q->c + c0), s1 = 0, s2 = 0, s3 = 0;
+
+	for (int chunk = 0; chunk < p.chunks; chunk++) {
+		int64_t i = (int64_t)chunk * WARP + x, c = c0 + i;
+		double a = 0, b = 0;
+
+		for (int64_t r = y; i < p.s.width && r < q->parts; r += LANES) {
+			const float *at = p.s.part + (n * q->parts + r) * 2 * q->c + c;
+
+			a += at[0];
+			b += at[q->c];
+		}
+		one[t] = a;
+		two[t] = b;
+		__syncthreads();
+		if (y == 0 && i < p.s.width) {
+			double first, off;
+
+			for (int k = 1; k < LANES; k++) {
+				a += one[k * WARP + x];
+				b += two[k * WARP + x];
+			}
+			first = a / (double)q->rows;
+			off = get(p.s.x, n * q->rows * q->c + c) + first - base;
+			s1 += off;
+			s2 += off * off;
+			s3 += b - first * a;
+		}
+		__syncthreads();
+	}
+	if (y == 0) {
+		fold[x] = s1;
+		fold[WARP + x] = s2;
+		fold[2 * WARP + x] = s3;
+	}
+	__syncthreads();
+	if (t == 0) {
+		double width = (double)p.s.width, rows = (double)q->rows, spread;
+		float mean, rstd;
+
+		for (int k = 1; k < WARP; k++) {
+			s1 += fold[k];
+			s2 += fold[WARP + k];
+			s3 += fold[2 * WARP + k];
+		}
+		spread = s3 + rows * (s2 - s1 * s1 / width);
+		mean = (float)(base + s1 / width);
+		rstd = (float)(1 / sqrt((spread > 0 ? spread : 0) / (rows * width) + p.eps));
+		p.stat[blockIdx.x * 2] = mean;
+		p.stat[blockIdx.x * 2 + 1] = rstd;
+		if (p.stat_out.at) {
+			put(p.stat_out, (int64_t)blockIdx.x * 2, mean);
+			put(p.stat_out, (int64_t)blockIdx.x * 2 + 1, rstd);
+		}
+	}
+}
+
+/*
+ * With e = x - mean, z = e rstd gamma + beta and dz = dy act'(z):
+ *	dx = rstd gamma dz - k1 - k2 e,   N = elements of a group:
+ *	k1 = rstd / N sum of gamma dz,    k2 = rstd^3 / N sum of gamma dz e
+ */
+KERNEL(settle_group_dx, norm_args)
+{
+	SHARED(double, part, THREADS);
+	const struct tiles *q = &p.s.t;
+	int64_t n = quotient(blockIdx.x, p.s.groups), group = blockIdx.x - n * p.s.groups;
+	double one = 0, two = 0, rstd, count = (double)(q->rows * p.s.width);
+
+	for (int64_t j = threadIdx.x; j < p.s.width * q->parts; j += THREADS) {
+		int64_t r = quotient(j, p.s.width), c = group * p.s.width + j - r * p.s.width;
+		const float *at = p.s.part + (n * q->parts + r) * 2 * q->c + c;
+		double gamma = get(p.s.gamma, c);
+
+		one += gamma * at[0];
+		two += gamma * at[q->c];
+	}
+	one = block_sum(one, part);
+	__syncthreads();
+	two = block_sum(two, part);
+	if (threadIdx.x)
+		return;
+	rstd = p.stat[blockIdx.x * 2 + 1];
+	p.fold[blockIdx.x * 2] = (float)(rstd / count * one);
+	p.fold[blockIdx.x * 2 + 1] = (float)(rstd * rstd * rstd / count * two);
+}
+
+/* Of VEC channels: mean, rstd gamma, beta, and for the backward k1, k2. */
+struct coefs { struct vec mean, by, beta, k1, k2; };
+
+DEV struct coefs coefs_of(const struct norm_args *p, const struct share *s, int dx)
+{
+	struct coefs m;
+
+	m.by = get_v(p->s.gamma, s->c0, s->left);
+	m.beta = get_v(p->s.beta, s->c0, s->left);
+	for (int k = 0; k < VEC; k++) {
+		int64_t g = s->picture * p->s.groups + (k < s->left ? quotient(s->c0 + k, p->s.width) : 0);
+
+		m.mean.f[k] = p->stat[g * 2];
+		m.by.f[k] *= p->stat[g * 2 + 1];
+		m.k1.f[k] = dx ? p->fold[g * 2] : 0;
+		m.k2.f[k] = dx ? p->fold[g * 2 + 1] : 0;
+	}
+	return m;
+}
+
+KERNEL(norm_rows, norm_args)
+{
+	struct share s = share_of(&p.s.t);
+	struct coefs m;
+
+	if (s.left <= 0)
+		return;
+	m = coefs_of(&p, &s, 0);
+	for (int64_t row = s.from; row < s.to; row += p.s.t.ty) {
+		struct vec x = get_v(p.s.x, row * p.s.t.c + s.c0, s.left);
+
+		for (int k = 0; k < VEC; k++)
+			x.f[k] = activate((x.f[k] - m.mean.f[k]) * m.by.f[k] + m.beta.f[k], p.s.act);
+		put_v(p.y, row * p.s.t.c + s.c0, s.left, x);
+	}
+}
+
+KERNEL(norm_rows_dx, norm_args)
+{
+	struct share s = share_of(&p.s.t);
+	struct coefs m;
+
+	if (s.left <= 0)
+		return;
+	m = coefs_of(&p, &s, 1);
+	for (int64_t row = s.from; row < s.to; row += p.s.t.ty) {
+		struct vec x = get_v(p.s.x, row * p.s.t.c + s.c0, s.left);
+		struct vec dy = get_v(p.s.dy, row * p.s.t.c + s.c0, s.left);
+
+		for (int k = 0; k < VEC; k++) {
+			float e = x.f[k] - m.mean.f[k], dz = dy.f[k];
+
+			if (p.s.act != ACT_NONE)
+				dz *= slope(e * m.by.f[k] + m.beta.f[k], p.s.act);
+			x.f[k] = m.by.f[k] * dz - (m.k1.f[k] + m.k2.f[k] * e);
+		}
+		put_v(p.y, row * p.s.t.c + s.c0, s.left, x);
+	}
+}
+
+static size_t aligned(size_t bytes)
+{
+	return (bytes + 63) & ~(size_t)63;
+}
+
+static struct norm_args norm_of(const struct node *n, void *scratch)
+{
+	struct norm_args a;
+	struct sums_args *s = &a.s;
+	char *at = (char *)scratch;
+
+	memset(&a, 0, sizeof a);
+	s->t = sums_tiles(n->dim[0], n->dim[1] * n->dim[2], n->dim[3]);
+	s->groups = n->at.norm.groups;
+	s->width = n->dim[3] / s->groups;
+	s->act = (int)n->at.norm.act;
+	a.chunks = (int)blocks_of(s->width, WARP);
+	a.eps = n->at.norm.eps;
+	if (!scratch)           /* only shapes are asked for, or there is nothing to do */
+		return a;
+	s->part = (float *)scratch;
+	a.stat = (float *)(void *)(at + aligned(sums_bytes(&s->t)));
+	a.fold = a.stat + n->dim[0] * s->groups * 2;
+	return a;
+}
+
+size_t cuda_group_norm_scratch(const struct node *n, const struct graph *g)
+{
+	struct norm_args a = norm_of(n, NULL);
+
+	(void)g;
+	return aligned(sums_bytes(&a.s.t)) + (size_t)(n->dim[0] * a.s.groups * 4) * sizeof(float);
+}
+
+size_t cuda_group_norm_dx_scratch(const struct node *n, const struct graph *g)
+{
+	return cuda_group_norm_scratch(n, g);
+}
+
+/* The last pass: as sums, but shorter runs, since nothing is kept of them. */
+static struct grid rows_grid(struct norm_args *a)
+{
+	a->s.t = tiles_of(a->s.t.pictures, a->s.t.rows, a->s.t.c, 4, INT32_MAX);
+	return tiles_grid(&a->s.t);
+}
+
+static struct grid groups_grid(const struct norm_args *a)
+{
+	struct grid g = { a->s.t.pictures * a->s.groups, 1, THREADS, 1 };
+
+	return g;
+}
+
+void cuda_group_norm(const struct call *c, struct lane *l)
+{
+	struct norm_args a = norm_of(c->n, c->scratch);
+	struct grid g;
+
+	if (!view_count(&c->in[0]))
+		return;
+	a.s.what = SUM_PIVOT;
+	a.s.x = span_of(&c->in[0]);
+	a.s.gamma = span_of(&c->in[1]);
+	a.s.beta = span_of(&c->in[2]);
+	a.y = span_of(&c->out[0]);
+	a.stat_out = span_of(&c->out[1]);
+	sums_launch(l, &a.s);
+	LAUNCH(l, settle_group, groups_grid(&a), a);
+	g = rows_grid(&a);
+	LAUNCH(l, norm_rows, g, a);
+}
+
+void cuda_group_norm_dx(const struct call *c, struct lane *l)
+{
+	struct norm_args a = norm_of(c->n, c->scratch);
+	struct grid g;
+
+	a.s.what = SUM_GROUP;
+	a.s.dy = span_of(&c->in[0]);
+	a.s.x = span_of(&c->in[1]);
+	a.s.gamma = span_of(&c->in[2]);
+	a.s.beta = span_of(&c->in[3]);
+	a.s.stat = a.stat = (float *)c->in[4].at;
+	a.y = span_of(&c->out[0]);
+	sums_launch(l, &a.s);
+	sums_settle(l, &a.s, span_of(&c->out[1]), span_of(&c->out[2]), 1);
+	if (!view_count(&c->in[0]))
+		return;
+	LAUNCH(l, settle_group_dx, groups_grid(&a), a);
+	g = rows_grid(&a);
+	LAUNCH(l, norm_rows_dx, g, a);
+}

@@ -1,0 +1,115 @@
+/*
+ * The CUDA backend's table: for each op the function that launches its kernels. A kernel's contract
+ * is the comment of its builder in kernels/ir/build.h. Geometry follows from shapes alone, sums are
+ * made in a fixed order, no float is added atomically: two runs give the same bytes.
+ *
+ *	elementwise.cu   fill, add, mul, scale       act.cu       act, act_dx, geglu, geglu_dx
+ *	movement.cu      columns, upsampling         reduce.cu    sum_to
+ *	norm.cu  norm_sums.h                         layer_norm.cu
+ *	lookup.cu        embed, timestep, dropout    loss.cu      mse, mse_dx, sumsq
+ *	optimizer.cu     adamw, accum, ema           convert.cu   casts, layouts, noise
+ *	table.c          lists them by op and names what is missing
+ */
+#ifndef CUDA_OWN_H
+#define CUDA_OWN_H
+
+#ifdef __CUDACC__
+extern "C" {
+#endif
+#include "common/base/rng.h"
+#include "kernels/backend.h"
+
+struct grid { int64_t x, y; int tx, ty; };      /* blocks, and threads of each */
+
+/* One tensor under adamw; a launch takes ADAMW_MOST of them. */
+#define ADAMW_MOST 32
+struct adamw_item {
+	void *w, *m, *v, *grad;
+	int64_t n;
+	int64_t from;           /* its first block in the launch */
+	int grad_type;
+};
+struct adamw_args {
+	struct adamw_item item[ADAMW_MOST];
+	int n;
+	const float *hyper, *norm2;
+};
+
+/* Where kernels are launched: one stream's order, and what went wrong first. */
+struct lane {
+	void *stream;
+	void (*launch)(struct lane *l, void (*kernel)(void), const char *name, struct grid g,
+		       const void *args);
+	int failed;             /* of CUDA; 0: nothing */
+	const char *failed_at;  /* name of the kernel */
+	struct adamw_args adamw;        /* waiting; lane_flush() launches them */
+};
+
+typedef void cuda_kernel(const struct call *c, struct lane *l);
+typedef size_t cuda_scratch(const struct node *n, const struct graph *g);
+
+struct cuda_row {
+	cuda_kernel *run;
+	cuda_scratch *scratch;  /* NULL: none */
+};
+extern const struct cuda_row cuda_table[OP__COUNT];
+
+/* Runs c's node, or fails: no kernel, a dtype that no kernel takes. */
+int lane_run(struct lane *l, const struct call *c, struct err *e);
+void lane_flush(struct lane *l);
+/* Bytes; 0 for an op that has no row. */
+size_t cuda_scratch_of(const struct graph *g, id x);
+
+#ifdef __CUDACC__
+#define LAUNCH(l, kernel, g, args) \
+	(l)->launch(l, (void (*)(void))(kernel), #kernel, g, &(args))
+#else
+#define LAUNCH(l, kernel, g, args) (l)->launch(l, (void (*)(void))(kernel), #kernel, g, &(args))
+#endif
+
+/* Declared for every op that has own kernels: cuda_NAME, and cuda_NAME_scratch where it wants some. */
+#define OWN(name) void cuda_##name(const struct call *c, struct lane *l)
+#define OWN_SCRATCH(name) size_t cuda_##name##_scratch(const struct node *n, const struct graph *g)
+OWN(fill); OWN(add); OWN(mul); OWN(scale); OWN(act); OWN(act_dx); OWN(geglu); OWN(geglu_dx);
+OWN(upsample); OWN(upsample_dx); OWN(concat); OWN(slice); OWN(pad_slice); OWN(sum_to);
+OWN(group_norm); OWN(group_norm_dx); OWN(layer_norm); OWN(layer_norm_dx);
+OWN(embed); OWN(embed_dw); OWN(timestep); OWN(dropout);
+OWN(mse); OWN(mse_dx); OWN(sumsq); OWN(accum); OWN(ema); OWN(adamw);
+OWN_SCRATCH(sum_to); OWN_SCRATCH(group_norm); OWN_SCRATCH(group_norm_dx); OWN_SCRATCH(layer_norm_dx);
+OWN_SCRATCH(mse); OWN_SCRATCH(sumsq);
+
+void adamw_launch(struct lane *l);      /* what waits in l->adamw */
+
+/* y[i] = x[i] in y's type, n elements. */
+void cuda_cast(struct lane *l, struct view y, struct view x);
+/* [n][c][p] -> [n][p][c] and back, p = h w: pictures and 3x3 weights as files have them. */
+void cuda_turn(struct lane *l, struct view y, struct view x, int64_t n, int64_t rows, int64_t columns);
+/* rng_normal(r, y, n), bit for bit as far as the device's log, sin and cos in f64 agree with libm's. */
+void cuda_normal(struct lane *l, struct view y, struct rng r, int64_t n);
+
+/* db[k] = sum over rows of dy[row][k]; scratch of bias_scratch() bytes. */
+void cuda_bias(struct lane *l, struct view db, struct view dy, int64_t rows, int64_t k, void *scratch);
+size_t cuda_bias_scratch(int64_t rows, int64_t k);
+
+#ifdef __CUDACC__
+}
+#endif
+
+static inline int64_t view_count(const struct view *v)
+{
+	return v->dim[0] * v->dim[1] * v->dim[2] * v->dim[3];
+}
+
+static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t blocks_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
+
+/* One thread for each of n things. */
+static inline struct grid grid_of(int64_t n)
+{
+	struct grid g = { blocks_of(n, 256), 1, 256, 1 };
+
+	return g;
+}
+
+#endif
