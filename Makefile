@@ -18,7 +18,7 @@ SAN_thread = -fsanitize=thread -fno-omit-frame-pointer
 SAN_fuzzer = -fsanitize=fuzzer-no-link $(SAN_1)
 SAN = $(SAN_$(SANITIZE))
 ALL = $(STD) $(CFLAGS) $(SAN)
-LIBS = -llmdb -lzstd -ljansson -lpng -ljpeg -lwebp -lwebpdemux -llcms2 -lutf8proc -lm -lpthread
+LIBS = -llmdb -lzstd -ljansson -lpng -ljpeg -lwebp -lwebpdemux -llcms2 -lutf8proc -lm -lpthread -ldl
 
 # Kernels are built once for each instruction set and picked when the backend is opened.
 ISA_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mavx2
@@ -48,7 +48,22 @@ FUZZ_SRC = $(wildcard tests/fuzz/*.c)
 
 # The CUDA backend's own kernels, compiled by the host's compiler for tests/unit/cuda.c.
 CUDA_KERNELS = $(wildcard kernels/cuda/*.cu)
-CUDA_HOST_OBJ = $(CUDA_KERNELS:%.cu=$(B)/%-host.o) $(patsubst %.c,$(B)/%.o,kernels/cuda/table.c $(wildcard kernels/cuda/host/*.c))
+CUDA_HOST_OBJ = $(CUDA_KERNELS:%.cu=$(B)/%-host.o) $(patsubst %.c,$(B)/%.o,kernels/cuda/table.c kernels/cuda/check.c $(wildcard kernels/cuda/host/*.c))
+
+# make cuda: the CUDA backend, a shared object that executables load when a GPU is asked for. It brings its own
+# copies of what it needs of common and kernels/ir.
+CUDA_HOME ?= $(firstword $(wildcard $(patsubst %/bin/nvcc,%,$(shell command -v nvcc)) /usr/local/cuda))
+NVCC = $(wildcard $(CUDA_HOME)/bin/nvcc)
+CUDA_ARCHS = 75 80 86 89 90a
+CUDA_PTX = 90
+CUDA_CODE = $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+	$(foreach a,$(CUDA_PTX),-gencode arch=compute_$(a),code=compute_$(a))
+NVCC_FLAGS = -std=c++17 -O3 -I. $(CUDA_CODE) -Werror all-warnings \
+	-Xcompiler -fPIC,-fvisibility=hidden,-fno-threadsafe-statics,-fno-exceptions,-Wall,-Wextra,-Wno-missing-field-initializers
+CUDA_C = $(wildcard kernels/cuda/*.c) common/base/err.c common/base/mem.c common/base/dtype.c common/base/buf.c \
+	kernels/ir/graph.c
+# What nvcc wraps kernels in needs nothing of the C++ library, so that gcc can link.
+CUDA_OBJ = $(CUDA_KERNELS:%.cu=$(B)/%-device.o) $(CUDA_C:%.c=$(B)/%-pic.o)
 
 LIB_OBJ = $(LIB_SRC:%.c=$(B)/%.o) $(foreach i,$(ISAS),$(SIMD_SRC:%.c=$(B)/%-$(i).o))
 STAGES = $(STAGE_SRC:stages/%.c=$(B)/bin/booth-%)
@@ -70,12 +85,12 @@ TORTURE_SRC = $(wildcard tests/torture/*.c)
 TORTURE = $(patsubst tests/torture/%.c,$(B)/torture/%,$(filter-out tests/torture/preload-%,$(TORTURE_SRC))) \
 	$(patsubst tests/torture/%.c,$(B)/torture/%.so,$(filter tests/torture/preload-%,$(TORTURE_SRC)))
 
-.PHONY: all test unit check clean help golden bench full-size interop demo base photos torture fuzz fuzz-build
+.PHONY: all test unit check clean help golden bench full-size interop demo base photos torture fuzz fuzz-build cuda
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 
-all: $(STAGES) $(BOOTH) $(TOOLS) build/bin
+all: $(STAGES) $(BOOTH) $(TOOLS) build/bin $(if $(filter 1,$(CUDA)),cuda)
 
 # build/bin is where README and recipes look; it points to the last build.
 build/bin: FORCE
@@ -95,6 +110,22 @@ $(B)/%-host.o: %.cu
 
 $(B)/libcudahost.a: $(CUDA_HOST_OBJ)
 	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/%-device.o: %.cu
+	@mkdir -p $(@D)
+	$(Q)$(NVCC) $(NVCC_FLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/%-pic.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(STD) $(CFLAGS) -isystem $(CUDA_HOME)/include -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+
+$(B)/lib/booth-cuda.so: $(CUDA_OBJ)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -shared -Wl,--no-undefined -Wl,--exclude-libs,ALL -o $@ $^ -L$(CUDA_HOME)/lib64 -lcudart_static \
+		-lpthread -ldl -lrt -lm
+
+cuda: $(if $(filter 0,$(CUDA)),,$(if $(NVCC),$(B)/lib/booth-cuda.so))
+	$(if $(filter 0,$(CUDA)),@echo "CUDA=0: left out",$(if $(NVCC),,@echo "no nvcc: install the CUDA toolkit, or name its folder in CUDA_HOME"; false))
 
 define simd_rule
 $(B)/%-$(1).o: %.c
@@ -226,6 +257,7 @@ clean:
 
 help:
 	@echo "make            build everything into $(B)"
+	@echo "make cuda       the backend for NVIDIA GPUs (minutes; CUDA=1 makes it a part of make, CUDA=0 leaves it out)"
 	@echo "make demo       teach the example base model a subject (minutes); make base remakes that model (hours)"
 	@echo "make test       every test      make unit      unit tests only"
 	@echo "make golden     recorded numbers (GOLDEN=FOLDER)"

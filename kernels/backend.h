@@ -49,4 +49,28 @@ struct backend {
  */
 int cpu_open(struct backend **out, int threads, const char *isa, struct err *e);
 
+/*
+ * CUDA is a shared object, lib/booth-cuda.so beside the executables' folder, found by kernels/run/device.h;
+ * these are the two functions that it shows, by these names. Both fail with the sentence that a user
+ * should read. CUDA_SHAPE tells whether the object was built from the same headers.
+ */
+#define CUDA_SHAPE (sizeof(struct call) * 1000 + sizeof(struct node) * 100 + sizeof(struct backend) + OP__COUNT)
+#define CUDA_MOST 16
+
+struct cuda_device {
+	char name[128];
+	int major, minor;       /* compute capability */
+	size_t memory, unused;  /* bytes; of unused ones 0 where the device would not say */
+};
+
+struct cuda_report {
+	int driver, runtime;    /* 13000 is CUDA 13.0; driver 0: none */
+	int n;                  /* devices, CUDA_MOST are listed */
+	struct cuda_device device[CUDA_MOST];
+	char missing[1024];     /* ops that have no kernel yet, blanks between */
+};
+
+typedef int booth_cuda_report_fn(struct cuda_report *out, size_t shape, struct err *e);
+typedef int booth_cuda_open_fn(struct backend **out, int device, size_t shape, struct err *e);
+
 #endif

@@ -42,6 +42,7 @@ static const struct command commands[] = {
 	{ "export", cmd_export, "[REFERENCE|TARGET...]",
 	  "results, and what made them, as a stream on standard output" },
 	{ "import", cmd_import, "", "take what booth export wrote, from standard input" },
+	{ "doctor", cmd_doctor, "", "what this machine can compute on, and why not on more" },
 	{ "help", cmd_help, "[WORD]", "this list, or the help of a command or stage" },
 	{ "version", cmd_version, "", "the version" },
 	{ 0 }

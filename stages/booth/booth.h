@@ -29,6 +29,7 @@ int cmd_push(int argc, char **argv, const struct command *c);
 int cmd_pull(int argc, char **argv, const struct command *c);
 int cmd_export(int argc, char **argv, const struct command *c);
 int cmd_import(int argc, char **argv, const struct command *c);
+int cmd_doctor(int argc, char **argv, const struct command *c);
 int cmd_help(int argc, char **argv, const struct command *c);
 int cmd_version(int argc, char **argv, const struct command *c);
 

@@ -3,6 +3,7 @@
  * kernels have to pass and some more, threads and blocks in three orders, in f32, bf16 and f16; and
  * beside the CPU backend's results. What no test here can see is the device: its libraries and speed.
  */
+#include "kernels/cuda/check.h"
 #include "kernels/cuda/device.h"
 #include "tests/kernels_run.h"
 
@@ -440,11 +441,41 @@ static void types(void)
 	backends_close(&s);
 }
 
+/* Why a GPU can't be used, in words. */
+static void refusals(void)
+{
+	struct cuda_report r = { .runtime = 13000 };
+	struct err e = { "" };
+	char ops[1024];
+
+	CHECK_INT(cuda_check_device(&r, 0, &e), -1);
+	CHECK_STR(e.text, "there is no NVIDIA driver on this machine");
+	r.driver = 12080;
+	CHECK_INT(cuda_check_device(&r, 0, &e), -1);
+	CHECK(strstr(e.text, "is for CUDA 12.8, this program needs CUDA 13.0") != NULL);
+	r.driver = 13000;
+	CHECK_INT(cuda_check_device(&r, 0, &e), -1);
+	CHECK_STR(e.text, "the NVIDIA driver sees no GPU");
+	r.n = 2;
+	r.device[0] = (struct cuda_device){ "Old", 6, 1, 1, 1 };
+	r.device[1] = (struct cuda_device){ "New", 7, 5, 1, 1 };
+	CHECK_INT(cuda_check_device(&r, 2, &e), -1);
+	CHECK(strstr(e.text, "there is no GPU cuda:2: this machine has 2") != NULL);
+	CHECK_INT(cuda_check_device(&r, 0, &e), -1);
+	CHECK_STR(e.text, "cuda:0, Old, has compute capability 6.1 and 7.5 is the oldest that will do");
+	CHECK_OK(cuda_check_device(&r, 1, &e), e);
+	CHECK_INT(cuda_check_shape(CUDA_SHAPE + 1, &e), -1);
+	CHECK_OK(cuda_check_shape(CUDA_SHAPE, &e), e);
+	cuda_missing(ops, sizeof ops);
+	CHECK(!strncmp(ops, "linear linear_dx ", 17));
+}
+
 int main(void)
 {
 	TEST(layer);
 	TEST(complete);
 	TEST(types);
+	TEST(refusals);
 	TEST(f32);
 	TEST(bf16);
 	TEST(f16);

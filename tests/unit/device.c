@@ -1,0 +1,83 @@
+/* The word behind --device, and how the CUDA backend is looked for. Needs neither a GPU nor its object. */
+#include "kernels/run/device.h"
+
+#include "tests/test.h"
+
+static void refused(const char *device, const char *says)
+{
+	struct backend *b = NULL;
+	struct err e = { "" };
+
+	CHECK_INT(device_open(&b, device, 1, &e), -1);
+	CHECK(b == NULL);
+	if (!strstr(e.text, says))
+		printf("# '%s': %s\n", device, e.text);
+	CHECK(strstr(e.text, says) != NULL);
+}
+
+static void words(void)
+{
+	static const char *const bad[] = { "", "gpu", "cuda:", "cuda:x", "cuda:1x", "cuda:-1", "cuda1", "CPU" };
+	struct backend *b = NULL;
+	struct err e;
+
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		refused(bad[i], "wanted cpu, cuda or cuda:N");
+	CHECK_OK(device_open(&b, "cpu", 1, &e), e);
+	if (!b)
+		return;
+	CHECK_STR(b->name, "cpu");
+	b->close(b);
+}
+
+/* No object; a file that is none; in both cases the CPU is named as what runs. */
+static void object(void)
+{
+	const char *folder = test_folder("device");
+	struct buf b = { 0 };
+	char path[300];
+	FILE *f;
+
+	setenv("BOOTH_LIB_PATH", folder, 1);
+	refused("cuda", "without CUDA: there is no 'build/scratch/device/booth-cuda.so'");
+	CHECK_INT(device_report(&b), 0);
+	CHECK(strstr(buf_str(&b), "runs on\tthe CPU\n") != NULL);
+	snprintf(path, sizeof path, "%s/booth-cuda.so", folder);
+	f = fopen(path, "w");
+	CHECK(f && fputs("no object", f) >= 0 && !fclose(f));
+	refused("cuda:3", "can't be loaded");
+	unsetenv("BOOTH_LIB_PATH");
+	buf_release(&b);
+}
+
+/* The real one, where `make cuda` built it: without a GPU it says so, and nothing else happens. */
+static void real_object(void)
+{
+	struct buf b = { 0 };
+	struct backend *g = NULL;
+	struct err e = { "" };
+	int all = device_report(&b);
+
+	if (strstr(buf_str(&b), "without CUDA")) {
+		buf_release(&b);
+		SKIP("make cuda was not run");
+	}
+	CHECK(strstr(buf_str(&b), "runs on\t") != NULL);
+	CHECK(!strstr(buf_str(&b), "can't be loaded"));
+	if (device_open(&g, "cuda", 1, &e) == 0) {
+		CHECK(strstr(buf_str(&b), "cuda:0\t") != NULL);
+		g->close(g);
+	} else {
+		CHECK(*e.text && !all);
+	}
+	refused("cuda:9999", "");
+	buf_release(&b);
+}
+
+int main(void)
+{
+	TEST(words);
+	TEST(real_object);      /* before the other: it may come from BOOTH_LIB_PATH, too */
+	TEST(object);
+	return test_end();
+}
