@@ -48,7 +48,8 @@ FUZZ_SRC = $(wildcard tests/fuzz/*.c)
 
 # The CUDA backend's own kernels, compiled by the host's compiler for tests/unit/cuda.c.
 CUDA_KERNELS = $(wildcard kernels/cuda/*.cu)
-CUDA_HOST_OBJ = $(CUDA_KERNELS:%.cu=$(B)/%-host.o) $(patsubst %.c,$(B)/%.o,kernels/cuda/table.c kernels/cuda/check.c $(wildcard kernels/cuda/host/*.c))
+CUDA_HOST_OBJ = $(CUDA_KERNELS:%.cu=$(B)/%-host.o) $(patsubst %.c,$(B)/%.o,kernels/cuda/table.c kernels/cuda/check.c \
+	kernels/cuda/linear.c $(wildcard kernels/cuda/host/*.c))
 
 # make cuda: the CUDA backend, a shared object that executables load when a GPU is asked for. It brings its own
 # copies of what it needs of common and kernels/ir.

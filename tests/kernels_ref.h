@@ -211,7 +211,7 @@ static void ref_timestep(struct ref *r)
 
 static void ref_loss(struct ref *r)
 {
-	int64_t count = ten_count(&r->in[0]), each = count / r->in[0].dim[0];
+	int64_t count = ten_count(&r->in[0]), each = count / (r->in[0].dim[0] ? r->in[0].dim[0] : 1);
 
 	for (int64_t i = 0; i < count; i++) {
 		double x = r->in[0].v[i], d, weight;

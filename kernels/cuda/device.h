@@ -166,6 +166,13 @@ DEV float warp_sum(float x)
 	return x;
 }
 
+DEV float warp_max(float x)
+{
+	for (int step = WARP / 2; step; step /= 2)
+		x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, step));
+	return x;
+}
+
 /* The sum over all threads of a one-dimensional block of THREADS, for thread 0. part: THREADS. */
 DEV double block_sum(double x, double *part)
 {

@@ -36,6 +36,13 @@ void cuda_fill(const struct call *c, struct lane *l)
 	LAUNCH(l, fill_all, grid_of(blocks_of(a.n, VEC)), a);
 }
 
+void cuda_zero(struct lane *l, struct view y)
+{
+	struct map_args a = { span_of(&y), span_of(&y), view_count(&y), 0 };
+
+	LAUNCH(l, fill_all, grid_of(blocks_of(a.n, VEC)), a);
+}
+
 void cuda_scale(const struct call *c, struct lane *l)
 {
 	struct map_args a = { span_of(&c->out[0]), span_of(&c->in[0]), view_count(&c->out[0]),

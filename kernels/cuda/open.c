@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "kernels/cuda/blas.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/own.h"
 
@@ -19,6 +20,7 @@ struct cuda {
 	struct lane lane;       /* first: launch() gets at the rest through it */
 	int device;
 	char name[128];
+	struct blas *blas;      /* opened by the first product */
 };
 
 static struct cuda *cuda_of(struct backend *b)
@@ -37,18 +39,27 @@ static void launch(struct lane *l, void (*kernel)(void), const char *name, struc
 		return;
 	memcpy(&list[0], &args, sizeof args);   /* CUDA's prototype lacks the const */
 	code = cudaLaunchKernel((const void *)kernel, blocks, threads, list, 0, l->stream);
-	if (code != cudaSuccess) {
-		l->failed = (int)code;
-		l->failed_at = name;
-	}
+	if (code == cudaSuccess)
+		return;
+	l->failed = 1;
+	fail(&l->why, "cuda:%d, %s, did not take kernel '%s': %s", ((struct cuda *)(void *)l)->device,
+	     ((struct cuda *)(void *)l)->name, name, cudaGetErrorString(code));
+}
+
+static void product(struct lane *l, const struct product *p)
+{
+	struct cuda *c = (struct cuda *)(void *)l;
+
+	if ((!c->blas && blas_open(&c->blas, &l->why) < 0) ||
+	    blas_run(c->blas, p, l->stream, &l->why) < 0)
+		l->failed = 1;
 }
 
 /* What failed now or, in the stream, before. */
 static int failed(struct cuda *c, cudaError_t code, const char *what, struct err *e)
 {
 	if (c->lane.failed)
-		return fail(e, "cuda:%d, %s, did not take kernel '%s': %s", c->device, c->name,
-			    c->lane.failed_at, cudaGetErrorString((cudaError_t)c->lane.failed));
+		return fail(e, "%s", c->lane.why.text);
 	return fail(e, "cuda:%d, %s, failed while %s: %s", c->device, c->name, what,
 		    cudaGetErrorString(code));
 }
@@ -116,17 +127,14 @@ static size_t dev_scratch(struct backend *b, const struct graph *g, id x)
 
 static int dev_run(struct backend *b, const struct call *call, struct err *e)
 {
-	struct cuda *c = cuda_of(b);
-
-	if (lane_run(&c->lane, call, e) < 0)
-		return -1;
-	return c->lane.failed ? failed(c, cudaSuccess, "computing", e) : 0;
+	return lane_run(&cuda_of(b)->lane, call, e);
 }
 
 static void dev_close(struct backend *b)
 {
 	struct cuda *c = cuda_of(b);
 
+	blas_close(c->blas);
 	cudaStreamDestroy(c->lane.stream);
 	free(c);
 	free(b);
@@ -196,6 +204,7 @@ int booth_cuda_open(struct backend **out, int device, size_t shape, struct err *
 	c->device = device;
 	c->lane.stream = stream;
 	c->lane.launch = launch;
+	c->lane.product = product;
 	memcpy(c->name, r.device[device].name, sizeof c->name);
 	*out = backend_new(c, &r.device[device]);
 	return 0;

@@ -8,6 +8,7 @@
  *	norm.cu  norm_sums.h                         layer_norm.cu
  *	lookup.cu        embed, timestep, dropout    loss.cu      mse, mse_dx, sumsq
  *	optimizer.cu     adamw, accum, ema           convert.cu   casts, layouts, noise
+ *	linear.c         products (product.h)        conv.cu, attention.cu   kernels around products
  *	table.c          lists them by op and names what is missing
  */
 #ifndef CUDA_OWN_H
@@ -35,13 +36,16 @@ struct adamw_args {
 	const float *hyper, *norm2;
 };
 
+struct product;
+
 /* Where kernels are launched: one stream's order, and what went wrong first. */
 struct lane {
 	void *stream;
 	void (*launch)(struct lane *l, void (*kernel)(void), const char *name, struct grid g,
 		       const void *args);
-	int failed;             /* of CUDA; 0: nothing */
-	const char *failed_at;  /* name of the kernel */
+	void (*product)(struct lane *l, const struct product *p);      /* product.h */
+	int failed;             /* then nothing runs any more */
+	struct err why;
 	struct adamw_args adamw;        /* waiting; lane_flush() launches them */
 };
 
@@ -60,12 +64,7 @@ void lane_flush(struct lane *l);
 /* Bytes; 0 for an op that has no row. */
 size_t cuda_scratch_of(const struct graph *g, id x);
 
-#ifdef __CUDACC__
-#define LAUNCH(l, kernel, g, args) \
-	(l)->launch(l, (void (*)(void))(kernel), #kernel, g, &(args))
-#else
 #define LAUNCH(l, kernel, g, args) (l)->launch(l, (void (*)(void))(kernel), #kernel, g, &(args))
-#endif
 
 /* Declared for every op that has own kernels: cuda_NAME, and cuda_NAME_scratch where it wants some. */
 #define OWN(name) void cuda_##name(const struct call *c, struct lane *l)
@@ -75,11 +74,16 @@ OWN(upsample); OWN(upsample_dx); OWN(concat); OWN(slice); OWN(pad_slice); OWN(su
 OWN(group_norm); OWN(group_norm_dx); OWN(layer_norm); OWN(layer_norm_dx);
 OWN(embed); OWN(embed_dw); OWN(timestep); OWN(dropout);
 OWN(mse); OWN(mse_dx); OWN(sumsq); OWN(accum); OWN(ema); OWN(adamw);
+OWN(linear); OWN(linear_dx); OWN(linear_dw); OWN(conv2d); OWN(conv2d_dx); OWN(conv2d_dw);
+OWN(attention); OWN(attention_dx);
+OWN_SCRATCH(linear_dw); OWN_SCRATCH(conv2d); OWN_SCRATCH(conv2d_dx); OWN_SCRATCH(conv2d_dw);
+OWN_SCRATCH(attention); OWN_SCRATCH(attention_dx);
 OWN_SCRATCH(sum_to); OWN_SCRATCH(group_norm); OWN_SCRATCH(group_norm_dx); OWN_SCRATCH(layer_norm_dx);
 OWN_SCRATCH(mse); OWN_SCRATCH(sumsq);
 
 void adamw_launch(struct lane *l);      /* what waits in l->adamw */
 
+void cuda_zero(struct lane *l, struct view y);
 /* y[i] = x[i] in y's type, n elements. */
 void cuda_cast(struct lane *l, struct view y, struct view x);
 /* [n][c][p] -> [n][p][c] and back, p = h w: pictures and 3x3 weights as files have them. */

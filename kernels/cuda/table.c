@@ -13,6 +13,9 @@ const struct cuda_row cuda_table[OP__COUNT] = {
 	KS(OP_LAYER_NORM_DX, layer_norm_dx), K(OP_GEGLU, geglu), K(OP_GEGLU_DX, geglu_dx),
 	K(OP_EMBED, embed), K(OP_EMBED_DW, embed_dw), K(OP_TIMESTEP, timestep),
 	K(OP_DROPOUT, dropout), KS(OP_MSE, mse), K(OP_MSE_DX, mse_dx), KS(OP_SUMSQ, sumsq),
+	K(OP_LINEAR, linear), K(OP_LINEAR_DX, linear_dx), KS(OP_LINEAR_DW, linear_dw),
+	KS(OP_CONV2D, conv2d), KS(OP_CONV2D_DX, conv2d_dx), KS(OP_CONV2D_DW, conv2d_dw),
+	KS(OP_ATTENTION, attention), KS(OP_ATTENTION_DX, attention_dx),
 	K(OP_ADAMW, adamw), K(OP_ACCUM, accum), K(OP_EMA, ema),
 };
 
@@ -85,5 +88,5 @@ int lane_run(struct lane *l, const struct call *c, struct err *e)
 	if (op != OP_ADAMW)
 		lane_flush(l);
 	cuda_table[op].run(c, l);
-	return 0;
+	return l->failed ? fail(e, "%s", l->why.text) : 0;
 }

@@ -132,7 +132,7 @@ static void report_driver(struct buf *out, const struct cuda_report *r)
 			 r->runtime / 1000, r->runtime % 1000 / 10);
 }
 
-int device_report(struct buf *out)
+void device_report(struct buf *out)
 {
 	struct cuda_report r = { 0 };
 	struct object o;
@@ -141,7 +141,7 @@ int device_report(struct buf *out)
 	report_cpu(out);
 	if (object_load(&o, &e) < 0 || o.report(&r, CUDA_SHAPE, &e) < 0) {
 		buf_addf(out, "cuda\tno: %s\nruns on\tthe CPU\n", e.text);
-		return 0;
+		return;
 	}
 	report_driver(out, &r);
 	for (int i = 0; i < r.n && i < CUDA_MOST; i++)
@@ -151,6 +151,5 @@ int device_report(struct buf *out)
 	if (*r.missing)
 		buf_addf(out, "runs on\tthe CPU; the GPU's backend lacks %s\n", r.missing);
 	else
-		buf_addf(out, "runs on\t%s\n", r.n ? "the GPU" : "the CPU");
-	return r.n && !*r.missing;
+		buf_addf(out, "runs on\tthe CPU%s\n", r.n ? "; stages can't be told to use a GPU yet" : "");
 }

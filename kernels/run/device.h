@@ -12,10 +12,7 @@
 /* -1: an unknown word, a GPU that is not there or can't be used, and why. threads: of the CPU. */
 int device_open(struct backend **out, const char *device, int threads, struct err *e);
 
-/*
- * What there is and what will run, and why not: lines of "WORD<tab>sentence". 1: a GPU can be used for
- * everything; 0: it can't.
- */
-int device_report(struct buf *out);
+/* What there is and what will run, and why not: lines of "WORD<tab>sentence". */
+void device_report(struct buf *out);
 
 #endif

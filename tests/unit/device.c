@@ -40,7 +40,7 @@ static void object(void)
 
 	setenv("BOOTH_LIB_PATH", folder, 1);
 	refused("cuda", "without CUDA: there is no 'build/scratch/device/booth-cuda.so'");
-	CHECK_INT(device_report(&b), 0);
+	device_report(&b);
 	CHECK(strstr(buf_str(&b), "runs on\tthe CPU\n") != NULL);
 	snprintf(path, sizeof path, "%s/booth-cuda.so", folder);
 	f = fopen(path, "w");
@@ -56,8 +56,8 @@ static void real_object(void)
 	struct buf b = { 0 };
 	struct backend *g = NULL;
 	struct err e = { "" };
-	int all = device_report(&b);
 
+	device_report(&b);
 	if (strstr(buf_str(&b), "without CUDA")) {
 		buf_release(&b);
 		SKIP("make cuda was not run");
@@ -68,7 +68,7 @@ static void real_object(void)
 		CHECK(strstr(buf_str(&b), "cuda:0\t") != NULL);
 		g->close(g);
 	} else {
-		CHECK(*e.text && !all);
+		CHECK(*e.text);
 	}
 	refused("cuda:9999", "");
 	buf_release(&b);

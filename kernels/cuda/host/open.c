@@ -91,6 +91,7 @@ int host_cuda_open(struct backend **out, enum host_order order, struct err *e)
 	(void)e;
 	h = xcalloc(1, sizeof *h);
 	h->lane.launch = launch;
+	h->lane.product = host_product;
 	h->block = host_new(order);
 	*out = xcalloc(1, sizeof **out);
 	**out = (struct backend){

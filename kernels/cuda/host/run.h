@@ -3,11 +3,14 @@
 #define CUDA_HOST_RUN_H
 
 #include "kernels/cuda/host/host.h"
+#include "kernels/cuda/product.h"
 
 struct block;
 struct block *host_new(enum host_order order);
 void host_run(struct block *b, void (*kernel)(const void *args), const char *name, struct grid g,
 	      const void *args);
 void host_free(struct block *b);
+
+void host_product(struct lane *l, const struct product *p);
 
 #endif

@@ -1,0 +1,277 @@
+#include "kernels/cuda/blas.h"
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/mem.h"
+
+#define NAME "libcublasLt.so.13"
+#define USUAL "/usr/local/cuda/lib64"
+
+/* What Hopper wants; older ones take less. */
+#define WORKSPACE ((size_t)32 << 20)
+
+#define FUNCTIONS(X) X(Create) X(Destroy) X(Matmul) X(MatmulAlgoGetHeuristic) X(MatmulDescCreate) \
+	X(MatmulDescDestroy) X(MatmulDescSetAttribute) X(MatrixLayoutCreate) X(MatrixLayoutDestroy) \
+	X(MatrixLayoutSetAttribute) X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy) \
+	X(MatmulPreferenceSetAttribute) X(GetStatusString)
+
+struct library {
+#define FIELD(f) __typeof__(&cublasLt##f) f;
+	FUNCTIONS(FIELD)
+};
+
+/* cuBLASLt's matrices go by columns, so its A is our w, its B our x, and rows and columns change names. */
+struct plan {
+	struct product key;     /* without addresses */
+	int align;              /* bytes that all addresses are multiples of, 16 at most */
+	cublasLtMatmulDesc_t what;
+	cublasLtMatrixLayout_t a, b, d;
+	cublasLtMatmulAlgo_t algo;
+};
+
+struct blas {
+	struct library lib;
+	cublasLtHandle_t handle;
+	void *workspace;
+	struct plan *plan;
+	size_t n, cap;
+};
+
+static void *library_find(void)
+{
+	const char *path = getenv("BOOTH_CUDA_PATH");
+	void *handle = dlopen(NAME, RTLD_NOW | RTLD_LOCAL);
+	char *list = xasprintf("%s:" USUAL, path ? path : ""), *save = NULL;
+
+	for (char *f = strtok_r(list, ":", &save); f && !handle; f = strtok_r(NULL, ":", &save)) {
+		char *name = xasprintf("%s/" NAME, f);
+
+		handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+		free(name);
+	}
+	free(list);
+	return handle;
+}
+
+static int library_load(struct library *lib, struct err *e)
+{
+	void *handle = library_find(), *at;
+
+	if (!handle)
+		return fail(e, "cuBLASLt (" NAME ") is not found: install it, or name its folder in BOOTH_CUDA_PATH");
+#define LOAD(f) \
+	if (!(at = dlsym(handle, "cublasLt" #f))) \
+		return fail(e, NAME " has no 'cublasLt" #f "'"); \
+	memcpy(&lib->f, &at, sizeof at);
+	FUNCTIONS(LOAD)
+	return 0;
+}
+
+static int check(struct blas *b, cublasStatus_t s, const char *what, struct err *e)
+{
+	return s == CUBLAS_STATUS_SUCCESS ? 0 : fail(e, "cuBLASLt: %s: %s", what, b->lib.GetStatusString(s));
+}
+
+int blas_open(struct blas **out, struct err *e)
+{
+	struct blas *b = xcalloc(1, sizeof *b);
+
+	*out = NULL;
+	if (library_load(&b->lib, e) < 0) {
+		free(b);
+		return -1;
+	}
+	if (check(b, b->lib.Create(&b->handle), "opening it", e) < 0) {
+		free(b);
+		return -1;
+	}
+	if (cudaMalloc(&b->workspace, WORKSPACE) != cudaSuccess) {
+		cudaGetLastError();
+		blas_close(b);
+		return fail(e, "no memory for cuBLASLt's %zu MB", WORKSPACE >> 20);
+	}
+	*out = b;
+	return 0;
+}
+
+void blas_close(struct blas *b)
+{
+	if (!b)
+		return;
+	for (size_t i = 0; i < b->n; i++) {
+		b->lib.MatmulDescDestroy(b->plan[i].what);
+		b->lib.MatrixLayoutDestroy(b->plan[i].a);
+		b->lib.MatrixLayoutDestroy(b->plan[i].b);
+		b->lib.MatrixLayoutDestroy(b->plan[i].d);
+	}
+	free(b->plan);
+	if (b->workspace)
+		cudaFree(b->workspace);
+	b->lib.Destroy(b->handle);
+	free(b);
+}
+
+/* ---- plans ---- */
+
+static cudaDataType_t type_of(enum dtype t)
+{
+	return t == DT_BF16 ? CUDA_R_16BF : t == DT_F16 ? CUDA_R_16F : CUDA_R_32F;
+}
+
+static int aligned_to(const void *at)
+{
+	for (int by = 16; by > 1; by /= 2)
+		if ((uintptr_t)at % (uintptr_t)by == 0)
+			return by;
+	return 1;
+}
+
+static int align_of(const struct product *p)
+{
+	const void *const all[] = { p->x.at, p->w.at, p->y.at, p->add.at, p->bias.at };
+	int align = 16;
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		if (all[i] && aligned_to(all[i]) < align)
+			align = aligned_to(all[i]);
+	return align;
+}
+
+/* Addresses become "there" or "not there". */
+static struct product key_of(const struct product *p)
+{
+	static char there;
+	struct product k;
+	struct operand *const to[] = { &k.x, &k.w, &k.y, &k.add, &k.bias };
+
+	memcpy(&k, p, sizeof k);        /* padding as it is in a product that was set to 0 */
+	for (size_t i = 0; i < sizeof to / sizeof *to; i++)
+		to[i]->at = to[i]->at ? &there : NULL;
+	return k;
+}
+
+static int same_operand(const struct operand *a, const struct operand *b)
+{
+	return a->at == b->at && a->type == b->type && a->turned == b->turned && a->ld == b->ld &&
+		a->step == b->step;
+}
+
+static int same_key(const struct product *a, const struct product *b)
+{
+	return a->rows == b->rows && a->cols == b->cols && a->inner == b->inner && a->batch == b->batch &&
+		same_operand(&a->x, &b->x) && same_operand(&a->w, &b->w) && same_operand(&a->y, &b->y) &&
+		same_operand(&a->add, &b->add) && same_operand(&a->bias, &b->bias);
+}
+
+/* Of an operand with `rows` rows and `cols` columns in our sense. */
+static int layout(struct blas *b, cublasLtMatrixLayout_t *out, const struct operand *o, int64_t rows,
+		  int64_t cols, int64_t batch, struct err *e)
+{
+	int64_t down = o->turned ? rows : cols, across = o->turned ? cols : rows;
+	int32_t count = (int32_t)batch;
+
+	if (check(b, b->lib.MatrixLayoutCreate(out, type_of(o->type), (uint64_t)down, (uint64_t)across,
+					       o->ld), "a matrix", e) < 0 ||
+	    check(b, b->lib.MatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count,
+						     sizeof count), "a batch", e) < 0)
+		return -1;
+	return check(b, b->lib.MatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
+							&o->step, sizeof o->step), "a batch", e);
+}
+
+#define SET(what, name, value) \
+	check(b, b->lib.MatmulDescSetAttribute(what, CUBLASLT_MATMUL_DESC_##name, &(value), sizeof(value)), \
+	      "its " #name, e)
+
+static int describe(struct blas *b, struct plan *p, struct err *e)
+{
+	cublasOperation_t ta = p->key.w.turned ? CUBLAS_OP_T : CUBLAS_OP_N;
+	cublasOperation_t tb = p->key.x.turned ? CUBLAS_OP_T : CUBLAS_OP_N;
+	cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+	cudaDataType_t bias = type_of(p->key.bias.type);
+
+	if (check(b, b->lib.MatmulDescCreate(&p->what, CUBLAS_COMPUTE_32F, CUDA_R_32F), "a product", e) < 0 ||
+	    SET(p->what, TRANSA, ta) < 0 || SET(p->what, TRANSB, tb) < 0)
+		return -1;
+	if (p->key.bias.at && (SET(p->what, EPILOGUE, epilogue) < 0 || SET(p->what, BIAS_DATA_TYPE, bias) < 0))
+		return -1;
+	return layout(b, &p->a, &p->key.w, p->key.inner, p->key.cols, p->key.batch, e) < 0 ||
+		layout(b, &p->b, &p->key.x, p->key.rows, p->key.inner, p->key.batch, e) < 0 ||
+		layout(b, &p->d, &p->key.y, p->key.rows, p->key.cols, p->key.batch, e) < 0 ? -1 : 0;
+}
+
+/*
+ * Split sums only by way of f32 in the workspace, added in order: the same bytes every time, and no
+ * rounding to 16 bits between.
+ */
+static int prefer(struct blas *b, cublasLtMatmulPreference_t f, int align, struct err *e)
+{
+	static const cublasLtMatmulPreferenceAttributes_t sides[] = {
+		CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+		CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+	};
+	uint32_t by = (uint32_t)align, scheme = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+	size_t bytes = WORKSPACE;
+
+	for (int i = 0; i < 4; i++)
+		if (check(b, b->lib.MatmulPreferenceSetAttribute(f, sides[i], &by, sizeof by),
+			  "its alignment", e) < 0)
+			return -1;
+	if (check(b, b->lib.MatmulPreferenceSetAttribute(f, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+							 &scheme, sizeof scheme), "its sums", e) < 0)
+		return -1;
+	return check(b, b->lib.MatmulPreferenceSetAttribute(f, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+							    &bytes, sizeof bytes), "its workspace", e);
+}
+
+static int choose(struct blas *b, struct plan *p, struct err *e)
+{
+	cublasLtMatmulPreference_t f = NULL;
+	cublasLtMatmulHeuristicResult_t found;
+	int n = 0, ret;
+
+	ret = check(b, b->lib.MatmulPreferenceCreate(&f), "a preference", e);
+	if (ret == 0)
+		ret = prefer(b, f, p->align, e);
+	if (ret == 0 && (b->lib.MatmulAlgoGetHeuristic(b->handle, p->what, p->a, p->b, p->d, p->d, f, 1,
+						       &found, &n) != CUBLAS_STATUS_SUCCESS || !n))
+		ret = fail(e, "cuBLASLt has no way to multiply %lld x %lld by %lld x %lld in %s",
+			   (long long)p->key.rows, (long long)p->key.inner, (long long)p->key.inner,
+			   (long long)p->key.cols, dtype_name(p->key.x.type));
+	if (ret == 0)
+		p->algo = found.algo;
+	if (f)
+		b->lib.MatmulPreferenceDestroy(f);
+	return ret;
+}
+
+static struct plan *plan_find(struct blas *b, const struct product *p, struct err *e)
+{
+	struct product key = key_of(p);
+	int align = align_of(p);
+	struct plan *plan;
+
+	for (size_t i = 0; i < b->n; i++)
+		if (b->plan[i].align == align && same_key(&b->plan[i].key, &key))
+			return &b->plan[i];
+	b->plan = grow(b->plan, b->n, &b->cap, sizeof *b->plan);
+	plan = &b->plan[b->n++];
+	*plan = (struct plan){ .key = key, .align = align };
+	return describe(b, plan, e) < 0 || choose(b, plan, e) < 0 ? NULL : plan;
+}
+
+int blas_run(struct blas *b, const struct product *p, void *stream, struct err *e)
+{
+	struct plan *plan = plan_find(b, p, e);
+	float one = p->add.at ? 1 : 0;
+
+	if (!plan || (p->bias.at && SET(plan->what, BIAS_POINTER, p->bias.at) < 0))
+		return -1;
+	return check(b, b->lib.Matmul(b->handle, plan->what, &p->alpha, p->w.at, plan->a, p->x.at, plan->b,
+				      &one, p->add.at ? p->add.at : p->y.at, plan->d, p->y.at, plan->d,
+				      &plan->algo, b->workspace, WORKSPACE, stream), "a product", e);
+}

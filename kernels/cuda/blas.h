@@ -1,0 +1,16 @@
+/*
+ * Products by cuBLASLt, which is looked for when the first one is run: by its name, as the system finds
+ * libraries, then in the folders of BOOTH_CUDA_PATH (':' between them) and CUDA's usual one. For each
+ * description the library's first deterministic algorithm is taken and kept.
+ */
+#ifndef CUDA_BLAS_H
+#define CUDA_BLAS_H
+
+#include "kernels/cuda/product.h"
+
+struct blas;
+int blas_open(struct blas **out, struct err *e);
+int blas_run(struct blas *b, const struct product *p, void *stream, struct err *e);
+void blas_close(struct blas *b);
+
+#endif
