@@ -157,13 +157,13 @@ test "booth WORD runs booth-WORD and hands on its exit status" '
 test "ctrl-C: stages stop by themselves, exit 130, and the same command goes on" '
 	printf "x:\n\tprep --text i | slow --sleep 5 --text i\n" >int.booth; rm -f ran
 	"$scratch/tools/booth" run int.booth & pid=$!
-	for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do grep -q slow ran 2>/dev/null && break; sleep 0.05; done
+	for i in $(seq 600); do grep -q slow ran 2>/dev/null && break; sleep 0.05; done
 	kill -INT $pid; wait $pid; [ $? = 130 ] && ran 2 && sed -i "s/sleep 5/sleep 0/" int.booth && booth run int.booth && ran 3'
 test "ctrl-C twice kills what does not listen" '
 	printf "#!/bin/sh\ncase \$1 in --version) echo 1;; --list-options) ;; *) trap \"\" INT TERM; echo begin deaf >>ran; sleep 20 & wait; sleep 20;; esac\n" >tools/booth-deaf
 	chmod +x tools/booth-deaf; printf "x:\n\tdeaf\n" >deaf.booth; rm -f ran; start=$(date +%s)
 	"$scratch/tools/booth" run deaf.booth & pid=$!
-	for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do grep -q deaf ran 2>/dev/null && break; sleep 0.05; done
+	for i in $(seq 600); do grep -q deaf ran 2>/dev/null && break; sleep 0.05; done
 	kill -INT $pid; sleep 0.3; kill -0 $pid || exit 1
 	kill -INT $pid; wait $pid; [ $? = 130 ] && [ $(($(date +%s) - start)) -lt 10 ]'
 test "a stage that prints no reference, or dies, is told" '
@@ -178,7 +178,7 @@ test "stdout full or closed, stdin closed, a store that is a file" '
 test "a killed runner takes its stages along" '
 	printf "x:\n\tslow --sleep 5 --text k\n" >kill.booth; rm -f ran
 	"$scratch/tools/booth" run kill.booth & pid=$!
-	for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do grep -q slow ran 2>/dev/null && break; sleep 0.05; done
+	for i in $(seq 600); do grep -q slow ran 2>/dev/null && break; sleep 0.05; done
 	kill -9 $pid; wait $pid; sleep 0.3; booth gc >gc'
 
 test "graph" '
@@ -201,7 +201,7 @@ test "gc keeps what last runs and pins reach" '
 	booth check && booth gc --unkeep $old && booth gc --yes && fails 1 booth cat $old'
 test "gc waits for nobody: a store in use is left alone" '
 	printf "x:\n\tslow --sleep 1 --text g\n" >g.booth; rm -f ran
-	booth run g.booth & for i in 1 2 3 4 5 6 7 8 9 10; do grep -q slow ran 2>/dev/null && break; sleep 0.05; done
+	booth run g.booth & for i in $(seq 600); do grep -q slow ran 2>/dev/null && break; sleep 0.05; done
 	fails 1 booth gc --yes 2>talk; code=$?; wait; [ $code = 0 ] && says "is using the store" talk'
 
 if [ -n "$SHARED" ] && [ -x "$BIN/booth-prep" ] && [ -x "$BIN/booth-bucket" ]; then
