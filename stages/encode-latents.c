@@ -105,7 +105,7 @@ static int compute(struct work *w, size_t row, const struct ref *image, struct a
 		goto out;
 	r->seconds = clock_now() - start;
 	w->computed++;
-	ret = store_record(w->j->stores, a, r, e);
+	ret = store_record_item(w->j->stores, a, r, e);
 out:
 	image_release(&im);
 	tensor_release(&t);

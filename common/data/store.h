@@ -184,6 +184,9 @@ int store_record(struct stores *s, const struct action *a, struct result *r, str
  * waiting for the disk would cost more than they do; killed before that, they are done again.
  */
 int store_record_later(struct stores *s, const struct action *a, struct result *r, struct err *e);
+/* One of the two, by r->seconds: what took less than a write to disk can take waits for others. */
+#define STORE_WRITE_SECONDS .02
+int store_record_item(struct stores *s, const struct action *a, struct result *r, struct err *e);
 
 /* Item actions of this stage that were recorded, and found, since the stores were opened. */
 void stores_items(const struct stores *s, int64_t *made, int64_t *known);

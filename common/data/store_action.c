@@ -324,6 +324,11 @@ int store_record_later(struct stores *s, const struct action *a, struct result *
 	return record(s, a, r, 1, e);
 }
 
+int store_record_item(struct stores *s, const struct action *a, struct result *r, struct err *e)
+{
+	return record(s, a, r, r->seconds < STORE_WRITE_SECONDS, e);
+}
+
 /* ---- list ---- */
 
 struct entry {

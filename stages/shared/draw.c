@@ -250,7 +250,7 @@ static int finish(struct draw *d, struct wish *w, const struct sample_options *o
 		goto out;
 	buf_addf(&r.note, "sampler=%s\n", w->sampler);
 	r.seconds += clock_now() - start;
-	if (store_record(d->j->stores, &a, &r, e) < 0)
+	if (store_record_item(d->j->stores, &a, &r, e) < 0)
 		goto out;
 	w->image = r.out;
 	w->width = im.w;

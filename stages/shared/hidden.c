@@ -46,7 +46,7 @@ static int compute(struct hidden *h, struct action *a, const char *caption, stru
 		goto out;
 	r->seconds = clock_now() - start;
 	h->computed++;
-	ret = store_record(h->stores, a, r, e);
+	ret = store_record_item(h->stores, a, r, e);
 out:
 	tensor_release(&t);
 	return ret;

@@ -6,7 +6,7 @@
 # of the executables. A test passes if its script ends with 0; its output is shown if it does not.
 # The last line is "N passed, N failed, N skipped".
 
-BIN=$(cd "${BIN:-build/bin}" && pwd) || exit 1
+BIN=$(cd "${BIN:-build/gcc/bin}" && pwd) || exit 1
 TOP=$(pwd)
 SHARED=
 for try in "$TOP/../shared" "$TOP/shared"; do
