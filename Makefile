@@ -91,7 +91,7 @@ TORTURE = $(patsubst tests/torture/%.c,$(B)/torture/%,$(filter-out tests/torture
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 
-all: $(STAGES) $(BOOTH) $(TOOLS) build/bin $(if $(filter 1,$(CUDA)),cuda)
+all: $(STAGES) $(BOOTH) $(TOOLS) $(TORTURE) build/bin $(if $(filter 1,$(CUDA)),cuda)
 
 # build/bin is where README and recipes look; it points to the last build.
 build/bin: FORCE
@@ -184,7 +184,7 @@ $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/shared/memory.o $(B)/libfuzz.a 
 $(B)/libfuzz.a: $(FUZZ_OBJ)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-test: all $(UNITS) $(GOLDEN_BIN) $(TORTURE) $(B)/test/fuzz
+test: all $(UNITS) $(GOLDEN_BIN) $(B)/test/fuzz
 	$(Q)B=$(B) SANITIZE=$(SANITIZE) sh tests/run
 
 ifeq ($(SANITIZE),thread)
@@ -214,7 +214,7 @@ bench: all
 	$(Q)B=$(B) sh tests/bench/run $(BENCH)
 
 # Faults, at length: LETTER="b c" picks parts, ROUNDS=n
-torture: all $(TORTURE)
+torture: all
 	$(Q)B=$(B) LETTER="$(LETTER)" ROUNDS=$(ROUNDS) sh tests/torture/run
 
 # The LoRA recipe from photographs to pictures with a full-size Stable Diffusion 1.5 of random weights.

@@ -142,13 +142,16 @@ test "--memory too small: what is needed, and what would fit" '
 	done'
 test "a loss that is not finite ends the training and keeps the last state" '
 	refuses 1 "a lower learning rate may help" learn --model "$SD1" --train unet,text --lr 10 --clip 0 --steps 200 --seed 1 && says "step" talk'
-# a run that is too long to end by itself; the signals come once it has reported a step
-training() { : >talk; booth-train --threads 1 --model "$SD1" "$@" "$(cat latents)" >out 2>talk & pid=$!; for wait in $(seq 600); do grep -q "of [0-9]* steps" talk && break; sleep .1; done; }
+# a run that is too long to end by itself; the signals come once it has reported (as to the runner) its beginning, or a step
+training() { : >talk; BOOTH_REPORT=2 booth-train --threads 1 --model "$SD1" "$@" "$(cat latents)" >out 2>talk & pid=$!; }
+# no signal is on its way to it any more
+arrived() { ! grep -E "^S(ig|hd)Pnd:.*[1-9a-f]" /proc/$pid/status; }
 test "ctrl-C: the step is finished and saved; the same command goes on" '
-	training --steps 100000 --seed 9 --save-every 100000; kill -INT $pid; wait $pid; code=$?
+	training --steps 100000 --seed 9 --save-every 100000; await grep "^bar.*steps	[1-9]" talk; kill -INT $pid; wait $pid; code=$?
 	[ $code = 1 ] && [ ! -s out ] && says "which are saved; the same command goes on from there" talk'
 test "ctrl-C twice ends at once" '
-	training --steps 100000 --batch 5 --accumulate 100; kill -INT $pid; sleep 0.1; kill -INT $pid; wait $pid; code=$?; echo $code; [ $code = 130 ]'     # inside a step, which takes seconds here
+	training --steps 100000 --batch 5 --accumulate 1024; await grep "^bar" talk    # in its first step, which is a long one
+	kill -INT $pid; await arrived; kill -INT $pid; wait $pid; code=$?; echo $code; [ $code = 130 ]'
 if room 900m; then
 	test "a full disk while training: told, the states before stay" '
 		train() { BOOTH_STORE=disk/s learn --model "$SD1" --steps 4 --save-every 2; }

@@ -154,9 +154,8 @@ test "a place where nothing can be written" '
 	fails 1 booth-convert --model "$one" --out /proc/nowhere/x.safetensors 2>talk && says "/proc/nowhere" talk'
 test "killed while it works: the same command makes the same" '
 	quiet --model "$one" --out ref.safetensors
-	for wait in 0.01 0.03 0.06 0.1; do
-		booth-convert --quiet --store kill --model "$one" --out killed.safetensors >/dev/null 2>&1 & pid=$!
-		sleep $wait; kill -9 $pid 2>/dev/null; wait $pid
+	for at in 1 2 3 5 8 12 20 40 60; do
+		killed_at $at booth-convert --quiet --store kill --model "$one" --out killed.safetensors >/dev/null 2>&1
 		[ ! -e killed.safetensors ] || cmp killed.safetensors ref.safetensors || exit 1
 	done
 	booth-convert --quiet --store kill --model "$one" --out killed.safetensors >/dev/null && cmp killed.safetensors ref.safetensors'

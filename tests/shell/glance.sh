@@ -70,20 +70,27 @@ if ! command -v script >/dev/null || ! command -v stty >/dev/null; then
 	finish
 fi
 # terminal COLUMNS COMMAND: what was written to it goes to the file tty
-terminal() { script -qec "stty cols $1; $2" tty </dev/null >/dev/null; }
+terminal() { script -qefc "stty cols $1; $2" tty </dev/null >/dev/null; }
+# shown COLUMNS COMMAND REGEX...: the stages of the command (--until go) end when each was seen on the terminal
+shown() {
+	rm -f go tty; terminal "$1" "$2" & shown_pid=$! shown_bad=0; shift 2
+	for regex; do await seen "$regex" || shown_bad=1; done
+	touch go; wait $shown_pid && [ $shown_bad = 0 ]
+}
+seen() { tr "\r" "\n" <tty | sed "s/\x1b\[[0-9]*[A-Za-z]//g" | grep -E "$1"; }
 up=$(printf "\033[1A")
 unset NO_COLOR
 TERM=xterm
 export TERM
 printf "a:\n\tslow --sleep 0.6 --text a\nb:\n\tslow --sleep 0.6 --text b\n" >two.booth
+sed "s/sleep 0.6/until go/" two.booth >until.booth
 
 test "a line for each running stage, drawn again in place, with rate and time left" '
-	terminal 100 "tools/booth run -B -j 2 two.booth" && says "$up" tty && tr "\r" "\n" <tty >lines &&
-	grep -qE "a: slow: [0-9]+ of 100 ticks, [0-9.]+/s, [0-9.]+ s left, a note" lines &&
-	grep -qE "b: slow: [0-9]+ of 100 ticks" lines && says "b: slow runs" lines'
-test "one stage too" 'terminal 100 "tools/booth run -B two.booth a" && says "$up" tty && grep -qE "a: slow: [0-9]+ of 100 ticks" tty'
+	shown 100 "tools/booth run -B -j 2 until.booth" "a: slow: [1-9][0-9]* of 100 ticks, [0-9.]+(/s| s each), [0-9.]+ [a-z]+ left, a note" \
+		"b: slow: [1-9][0-9]* of 100 ticks" "b: slow runs" && says "$up" tty'
+test "one stage too" 'shown 100 "tools/booth run -B until.booth a" "a: slow: [1-9][0-9]* of 100 ticks" && says "$up" tty'
 test "narrow terminals do not wrap" '
-	terminal 30 "tools/booth run -B -j 2 two.booth" && tr "\r" "\n" <tty | sed "s/\x1b\[[0-9]*[A-Za-z]//g" | grep " of 100" >lines && [ -s lines ] &&
+	shown 30 "tools/booth run -B -j 2 until.booth" " of 100" && seen " of 100" >lines && [ -s lines ] &&
 	[ "$(awk "length > 29" lines | wc -l)" = 0 ] && terminal 40 "tools/booth status dog.booth" &&
 	[ "$(tr -d "\r" <tty | sed "s/\x1b\[[0-9]*m//g" | awk "!/^Script/ && length > 39" | wc -l)" = 0 ]'
 test "TERM=dumb: plain lines" 'TERM=dumb terminal 80 "tools/booth run -B -j 2 two.booth" && says_not "$up" tty && ! grep -q "$(printf "\033")" tty'

@@ -53,6 +53,26 @@ says_not() {
 	if grep -qF -- "$1" "$2"; then echo "'$2' says '$1':"; cat "$2"; return 1; fi
 }
 
+# await COMMAND...: until it succeeds, on the slowest machine too; it is told if that never comes. Tests wait for what
+# must happen, never for a time.
+await() {
+	for await_i in $(seq 12000); do
+		"$@" >/dev/null 2>&1 && return
+		sleep .05
+	done
+	echo "never came: $*"; return 1
+}
+
+# killed_at N COMMAND...: kill -9 in the middle of its N-th call that writes (every second N: before it), which is the
+# same instant on every machine; the command is an executable. Exit 137 if it had so many.
+killed_at() {
+	killed_n=$1; shift
+	killed_kind=torn; [ $((killed_n % 2)) = 1 ] || killed_kind=kill
+	head -c 16 /dev/zero >"$scratch/.count"
+	FAULT_AT=$killed_n FAULT_KIND=$killed_kind FAULT_COUNT=$scratch/.count sh -c \
+		'FAULT_SHOOTS=$$ LD_PRELOAD=$BIN/../torture/preload-write.so exec "$@"' - "$@"
+}
+
 finish() {
 	echo "$tests_passed passed, $tests_failed failed, $tests_skipped skipped"
 	[ "$tests_failed" = 0 ]

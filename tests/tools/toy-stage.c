@@ -14,10 +14,11 @@
 #include "common/base/mem.h"
 #include "common/flow/stage.h"
 
-#define TICKS 100               /* of the progress of a sleep */
+#define TICKS 100               /* of the progress of a wait */
+#define LONGEST 1200            /* seconds, where nobody ends it any more */
 
 struct toy {
-	const char *text, *model, *class, *out, *ran, *device;
+	const char *text, *model, *class, *out, *ran, *device, *until;
 	int64_t size;
 	double sleep;
 	int fail, items_fail, items;
@@ -33,20 +34,32 @@ static void note_run(const struct toy *p, const char *name, const char *what)
 	}
 }
 
+/* The ticks of `seconds` of a wait, TICKS if it is over. */
+static int64_t ticks(const struct toy *p, double seconds)
+{
+	int64_t n = (int64_t)(seconds / (p->until ? 1 : p->sleep) * TICKS);
+
+	if (p->until && is_file(p->until))
+		return TICKS;
+	return n < TICKS ? n : p->until ? TICKS - 1 : TICKS;
+}
+
 static int toy_wait(const struct toy *p, struct err *e)
 {
-	double start = clock_now(), end = start + p->sleep;
 	const struct timespec some = { 0, 5000000 };
+	double start = clock_now();
 	struct progress bar;
 
-	if (p->sleep <= 0)
+	if (p->sleep <= 0 && !p->until)
 		return 0;
 	progress_begin(&bar, "toy", "ticks", TICKS);
 
-	while (clock_now() < end) {
+	for (int64_t n; (n = ticks(p, clock_now() - start)) < TICKS; ) {
 		if (stop_wanted())
 			return fail(e, "asked to stop");
-		progress_at(&bar, (int64_t)((clock_now() - start) / p->sleep * TICKS), "a note");
+		if (clock_now() - start > LONGEST)
+			return fail(e, "nobody made '%s'", p->until ? p->until : "");
+		progress_at(&bar, n, "a note");
 		nanosleep(&some, NULL);
 	}
 	progress_at(&bar, TICKS, NULL);
@@ -180,6 +193,7 @@ int main(int argc, char **argv)
 		{ "class", OPT_REF, &p.class, "", "a table that counts", .quiet = 0 },
 		{ "out", OPT_TEXT, &p.out, "", "a file to write", .quiet = 1 },
 		{ "sleep", OPT_FLOAT, &p.sleep, "seconds", "how long to take", .quiet = 1 },
+		{ "until", OPT_TEXT, &p.until, "file", "wait until somebody makes it", .quiet = 1 },
 		{ "fail", OPT_FLAG, &p.fail, "", "fail", .quiet = 0 },
 		{ "items-fail", OPT_FLAG, &p.items_fail, "", "one item fails", .quiet = 0 },
 		{ "items", OPT_FLAG, &p.items, "", "an action for each row", .quiet = 0 },

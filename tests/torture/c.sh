@@ -47,17 +47,17 @@ test "8 runners of overlapping recipes" '
 	done'
 test "a stage that waits says so; killed, it leaves no claim behind" '
 	rm -rf .booth ran; printf "item\tx\n1\t2\n" >table
-	toys/booth-slow --sleep 30 table >/dev/null 2>talk1 & first=$!
-	for wait in $(seq 1200); do [ -s ran ] && break; sleep .05; done
-	toys/booth-slow --sleep 0 table >ref 2>talk2 & second=$!
-	for wait in $(seq 1200); do grep -q waiting talk2 && break; sleep .05; done
+	toys/booth-slow --until never table >/dev/null 2>talk1 & first=$!
+	await [ -s ran ]
+	toys/booth-slow table >ref 2>talk2 & second=$!
+	await grep waiting talk2
 	kill -KILL $first; wait $second && says "another process is computing the same" talk2 && [ -s ref ] && [ "$(grep -c begin ran)" = 2 ]'
 test "asked to end while waiting" '
 	rm -rf .booth ran talk1 talk2; printf "item\tx\n1\t2\n" >table
-	toys/booth-slow --sleep 30 table >/dev/null 2>talk1 & first=$!
-	for wait in $(seq 1200); do [ -s ran ] && break; sleep .05; done
-	toys/booth-slow --sleep 1 table >ref 2>talk2 & second=$!
-	for wait in $(seq 1200); do grep -q waiting talk2 && break; sleep .05; done
+	toys/booth-slow --until never table >/dev/null 2>talk1 & first=$!
+	await [ -s ran ]
+	toys/booth-slow table >ref 2>talk2 & second=$!
+	await grep waiting talk2
 	kill -TERM $second; wait $second; code=$?; kill -KILL $first
 	[ $code = 1 ] && says "stopped while another process was computing the same" talk2'
 
