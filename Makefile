@@ -46,10 +46,14 @@ GOLDEN_SRC = $(wildcard tests/golden/*.c)
 TOOL_SRC = $(wildcard tests/tools/*.c examples/*.c)
 FUZZ_SRC = $(wildcard tests/fuzz/*.c)
 
-# The CUDA backend's own kernels, compiled by the host's compiler for tests/unit/cuda.c.
+# The CUDA backend's own kernels, compiled by the host's compiler: for tests/unit/cuda.c, and as the shared object
+# that BOOTH_LIB_PATH=$(B)/lib-host makes executables take for a GPU.
 CUDA_KERNELS = $(wildcard kernels/cuda/*.cu)
-CUDA_HOST_OBJ = $(CUDA_KERNELS:%.cu=$(B)/%-host.o) $(patsubst %.c,$(B)/%.o,kernels/cuda/table.c kernels/cuda/check.c \
-	kernels/cuda/linear.c $(wildcard kernels/cuda/host/*.c))
+CUDA_HOST_C = kernels/cuda/table.c kernels/cuda/check.c kernels/cuda/linear.c $(wildcard kernels/cuda/host/*.c)
+CUDA_HOST_OBJ = $(CUDA_KERNELS:%.cu=$(B)/%-host.o) $(CUDA_HOST_C:%.c=$(B)/%-host.o)
+CUDA_BASE_C = common/base/err.c common/base/mem.c common/base/dtype.c common/base/buf.c kernels/ir/graph.c
+HOST_FLAGS = -fPIC -fvisibility=hidden -ftls-model=initial-exec
+HOST_CUDA = $(B)/lib-host/booth-cuda.so
 
 # make cuda: the CUDA backend, a shared object that executables load when a GPU is asked for. It brings its own
 # copies of what it needs of common and kernels/ir.
@@ -61,8 +65,7 @@ CUDA_CODE = $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
 	$(foreach a,$(CUDA_PTX),-gencode arch=compute_$(a),code=compute_$(a))
 NVCC_FLAGS = -std=c++17 -O3 -I. $(CUDA_CODE) -Werror all-warnings \
 	-Xcompiler -fPIC,-fvisibility=hidden,-fno-threadsafe-statics,-fno-exceptions,-Wall,-Wextra,-Wno-missing-field-initializers
-CUDA_C = $(wildcard kernels/cuda/*.c) common/base/err.c common/base/mem.c common/base/dtype.c common/base/buf.c \
-	kernels/ir/graph.c
+CUDA_C = $(wildcard kernels/cuda/*.c) $(CUDA_BASE_C)
 # What nvcc wraps kernels in needs nothing of the C++ library, so that gcc can link.
 CUDA_OBJ = $(CUDA_KERNELS:%.cu=$(B)/%-device.o) $(CUDA_C:%.c=$(B)/%-pic.o)
 
@@ -107,7 +110,15 @@ $(B)/%.o: %.c
 
 $(B)/%-host.o: %.cu
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL) -MMD -MP -c -o $@ -x c $<
+	$(Q)$(CC) $(ALL) $(HOST_FLAGS) -MMD -MP -c -o $@ -x c $<
+
+$(B)/%-host.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL) $(HOST_FLAGS) -MMD -MP -c -o $@ $<
+
+$(HOST_CUDA): $(CUDA_HOST_OBJ) $(CUDA_BASE_C:%.c=$(B)/%-host.o)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL) -shared -o $@ $^ -lm
 
 $(B)/libcudahost.a: $(CUDA_HOST_OBJ)
 	$(Q)rm -f $@ && ar rcs $@ $^
@@ -151,6 +162,8 @@ $(B)/test/cuda: $(B)/tests/unit/cuda.o $(B)/libcudahost.a $(B)/libbooth.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL) -o $@ $^ $(LIBS)
 
+$(B)/test/device $(B)/test/golden: | $(HOST_CUDA)
+
 $(B)/test/%: $(B)/tests/unit/%.o $(B)/libbooth.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL) -o $@ $^ $(LIBS)
@@ -184,14 +197,14 @@ $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/shared/memory.o $(B)/libfuzz.a 
 $(B)/libfuzz.a: $(FUZZ_OBJ)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-test: all $(UNITS) $(GOLDEN_BIN) $(B)/test/fuzz
+test: all $(UNITS) $(HOST_CUDA) $(GOLDEN_BIN) $(B)/test/fuzz
 	$(Q)B=$(B) SANITIZE=$(SANITIZE) sh tests/run
 
 ifeq ($(SANITIZE),thread)
 unit: $(UNITS) $(BOOTH) $(foreach s,prep caption bucket,$(B)/bin/booth-$(s)) $(B)/tools/toy-stage
 	$(Q)B=$(B) SANITIZE=$(SANITIZE) sh tests/run thread
 else
-unit: $(UNITS) $(B)/test/fuzz
+unit: $(UNITS) $(HOST_CUDA) $(B)/test/fuzz
 	$(Q)B=$(B) SANITIZE=$(SANITIZE) sh tests/run unit
 endif
 

@@ -159,6 +159,7 @@ DEV int64_t quotient(int64_t a, int64_t b)
 }
 
 /* Sums over the lanes of a warp; every lane gets them. In a fixed order. */
+#ifdef __CUDACC__
 DEV float warp_sum(float x)
 {
 	for (int step = WARP / 2; step; step /= 2)
@@ -172,6 +173,10 @@ DEV float warp_max(float x)
 		x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, step));
 	return x;
 }
+#else
+#define warp_sum(x) host_warp_sum(x, __LINE__)
+#define warp_max(x) host_warp_max(x, __LINE__)
+#endif
 
 /* The sum over all threads of a one-dimensional block of THREADS, for thread 0. part: THREADS. */
 DEV double block_sum(double x, double *part)

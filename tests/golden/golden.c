@@ -7,6 +7,14 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "kernels/run/device.h"
+
+int golden_device(struct backend **out, struct err *e)
+{
+	const char *name = getenv("BOOTH_TEST_DEVICE");
+
+	return device_open(out, name && *name ? name : "cpu", 0, e);
+}
 
 int golden_has(const struct gcase *c, const char *name)
 {

@@ -71,6 +71,10 @@ int golden_compare(struct gcase *c, const char *name, const float *x, int64_t n,
 int golden_compare_weight(struct gcase *c, const char *role, const char *weight,
 			  const float *x, int64_t n, double rtol, double floor, struct err *e);
 
+/* The device that networks run on: BOOTH_TEST_DEVICE, the CPU without. */
+struct backend;
+int golden_device(struct backend **out, struct err *e);
+
 /* For tables: tell of a row that differs; the first few are printed. */
 void golden_row(const char *path, int row, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

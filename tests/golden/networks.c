@@ -204,7 +204,7 @@ static int check_unet(struct gcase *c, enum golden_verdict *v, struct err *e)
 	for (int i = 0; i < 64; i++)
 		weight[i] = 1.0f / (float)n;
 	model_begin(&m, &t.g);
-	if (cpu_open(&t.b, 0, NULL, e) < 0 || (y = build_unet(&t, c, &m, in, &loss, e)) == NONE ||
+	if (golden_device(&t.b, e) < 0 || (y = build_unet(&t, c, &m, in, &loss, e)) == NONE ||
 	    net_start(&t, c, "unet", loss, in, 2, e) < 0)
 		goto out;
 	if (put_picture(&t, c, "sample", "in.sample", e) < 0 || put_plain(&t, c, "timestep", "in.timestep", e) < 0 ||
@@ -273,7 +273,7 @@ static int check_text(struct gcase *c, enum golden_verdict *v, struct err *e)
 	model_begin(&m, &t.g);
 	m.train = 1;
 	if (network_config(c, "text_encoder", &doc, e) < 0 || config_text(&tc, doc, e) < 0 ||
-	    cpu_open(&t.b, 0, NULL, e) < 0)
+	    golden_device(&t.b, e) < 0)
 		goto out;
 	last = text_encoder(&m, &tc, g_input(&t.g, "ids", DT_I32, 1, 1, ids->side[0], ids->side[1]), 0,
 			    hidden);
@@ -319,7 +319,7 @@ static int check_vae(struct gcase *c, enum golden_verdict *v, struct err *e)
 	}
 	model_begin(&m, &t.g);
 	if (network_config(c, "vae", &doc, e) < 0 || config_vae(&vc, doc, e) < 0 ||
-	    cpu_open(&t.b, 0, NULL, e) < 0)
+	    golden_device(&t.b, e) < 0)
 		goto out;
 	moments = vae_encode(&m, &vc, g_input(&t.g, "image", DT_F32, x->side[0], x->side[2], x->side[3],
 					      x->side[1]));

@@ -163,7 +163,7 @@ static int start(struct run *r, struct err *e)
 	r->scratch = xmalloc((size_t)tensor_count(z) * sizeof(float));
 	r->loss = xcalloc((size_t)(r->steps * r->accumulate), sizeof(float));
 	r->norm = xcalloc((size_t)r->steps, sizeof(float));
-	if (cpu_open(&r->b, 0, NULL, e) < 0 || (!r->tc.train[PART_TEXT] && encode_text(r, e) < 0))
+	if (golden_device(&r->b, e) < 0 || (!r->tc.train[PART_TEXT] && encode_text(r, e) < 0))
 		return -1;
 	trainer_begin(&r->t, &r->tc, r->b);
 	r->shape = trainer_shape(&r->t, (struct trainer_key){ r->n, r->h, r->w, 0,

@@ -153,6 +153,7 @@ static size_t run_many(struct backend *b, float *out, size_t most)
 {
 	struct graph g = { 0 };
 	void **at;
+	float *values;
 	size_t n = 0;
 	struct err e;
 
@@ -162,9 +163,12 @@ static size_t run_many(struct backend *b, float *out, size_t most)
 		CHECK_OK(b->alloc(b, (size_t)node_bytes(&g.node[i]), &at[i], &e), e);
 		if (!op_info[g.node[i].op].source)
 			continue;
-		kernels_data(&g.node[i], at[i], (uint64_t)i + 1);
+		values = xmalloc((size_t)node_bytes(&g.node[i]));
+		kernels_data(&g.node[i], values, (uint64_t)i + 1);
 		for (int64_t k = 0; g.node[i].name[0] == 'v' && k < node_count(&g.node[i]); k++)
-			((float *)at[i])[k] = fabsf(((float *)at[i])[k]);
+			values[k] = fabsf(values[k]);
+		CHECK_OK(b->put(b, at[i], values, (size_t)node_bytes(&g.node[i]), &e), e);
+		free(values);
 	}
 	for (int step = 0; step < 2; step++)
 		for (id i = 0; i < g.n; i++) {
@@ -334,6 +338,42 @@ static int neighbours_right(struct backend *b, int barrier)
 	return right;
 }
 
+/* Sums and maxima of warps, by one wait, and as the device makes them. */
+struct folds_args { const float *x; float *sum, *max; int shuffled; };
+
+KERNEL(folds, folds_args)
+{
+	int t = (int)threadIdx.x;
+	float a = p.x[t], b = a;
+
+	if (p.shuffled)
+		for (int step = WARP / 2; step; step /= 2) {
+			a += __shfl_xor_sync(0xffffffffu, a, step);
+			b = fmaxf(b, __shfl_xor_sync(0xffffffffu, b, step));
+		}
+	p.sum[t] = p.shuffled ? a : warp_sum(a);
+	p.max[t] = p.shuffled ? b : warp_max(b);
+}
+
+static void warps(void)
+{
+	struct backends s = backends_open();
+	float x[THREADS], y[2][2][THREADS];
+	struct rng r = rng_stream(3, "warps", 0, 0);
+	struct grid g = { 1, 1, THREADS, 1 };
+
+	rng_normal(&r, x, THREADS);
+	for (int o = 0; o < 3; o++) {
+		for (int i = 0; i < 2; i++) {
+			struct folds_args a = { x, y[i][0], y[i][1], i };
+
+			LAUNCH(host_cuda_lane(s.by[o]), folds, g, a);
+		}
+		CHECK(!memcmp(y[0], y[1], sizeof y[0]));
+	}
+	backends_close(&s);
+}
+
 static void layer(void)
 {
 	struct backends s = backends_open();
@@ -418,6 +458,7 @@ static void refusals(void)
 int main(void)
 {
 	TEST(layer);
+	TEST(warps);
 	TEST(complete);
 	TEST(types);
 	TEST(refusals);

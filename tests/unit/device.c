@@ -1,6 +1,8 @@
 /* The word behind --device, and how the CUDA backend is looked for. Needs neither a GPU nor its object. */
 #include "kernels/run/device.h"
 
+#include <unistd.h>
+
 #include "tests/test.h"
 
 static void refused(const char *device, const char *says)
@@ -74,10 +76,41 @@ static void real_object(void)
 	buf_release(&b);
 }
 
+/* The kernels over the host's layer, behind the same two functions. */
+static void host_object(void)
+{
+	float in[3] = { 1, 2, 3 }, out[3] = { 0 };
+	char folder[4096] = "";
+	struct backend *b = NULL;
+	struct buf text = { 0 };
+	void *at = NULL;
+	struct err e;
+
+	CHECK(readlink("/proc/self/exe", folder, sizeof folder - 16) > 0 && strstr(folder, "/test/"));
+	strcpy(strstr(folder, "/test/"), "/lib-host");
+	setenv("BOOTH_LIB_PATH", folder, 1);
+	device_report(&text);
+	CHECK(strstr(buf_str(&text), "cuda:0\tthe host's threads, compute capability 9.0") != NULL);
+	refused("cuda:1", "there is no GPU cuda:1: this machine has 1");
+	CHECK_OK(device_open(&b, "cuda:0", 0, &e), e);
+	if (b) {
+		CHECK_STR(b->name, "cuda");
+		CHECK_OK(b->alloc(b, sizeof in, &at, &e), e);
+		CHECK_OK(b->put(b, at, in, sizeof in, &e), e);
+		CHECK_OK(b->get(b, out, at, sizeof out, &e), e);
+		CHECK(!memcmp(in, out, sizeof in));
+		b->release(b, at, sizeof in);
+		b->close(b);
+	}
+	unsetenv("BOOTH_LIB_PATH");
+	buf_release(&text);
+}
+
 int main(void)
 {
 	TEST(words);
 	TEST(real_object);      /* before the other: it may come from BOOTH_LIB_PATH, too */
 	TEST(object);
+	TEST(host_object);
 	return test_end();
 }

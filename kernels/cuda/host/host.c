@@ -2,13 +2,13 @@
  * Runs one launch. A fiber takes threads that have not begun yet until one of them waits; then
  * another fiber goes on. When all threads wait or have ended, warps and the block are let go on.
  */
-#undef _FORTIFY_SOURCE          /* its longjmp takes a change of stacks for an attack */
 #include "kernels/cuda/host/host.h"
 
-#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
+#ifndef __x86_64__
 #include <ucontext.h>
+#endif
 
 #include "common/base/mem.h"
 #include "kernels/cuda/host/run.h"
@@ -28,23 +28,22 @@
 #define STACK ((size_t)128 << 10)
 #define SHARED_BYTES ((size_t)48 << 10)
 #define LANES 32
+#define HOME MOST               /* the number of host_run's own place among fibers */
 
-enum state { FRESH, READY, AT_BARRIER, AT_SHUFFLE, ENDED };
+enum state { FRESH, READY, AT_BARRIER, AT_SHUFFLE, AT_SUM, AT_MAX, ENDED };
 
-/*
- * A fiber begins by its context and changes places by setjmp, which asks the kernel for nothing;
- * the address sanitizer wants to be told and knows contexts only.
- */
 struct fiber {
+#ifdef __x86_64__
+	void *sp;               /* while others run */
+#else
 	ucontext_t at;
-	jmp_buf jump;
-	char *stack;
-	int busy, begun;
+#endif
+	char *stack;            /* of home: not ours */
+	size_t bytes;
 };
 
 struct thread {
 	struct host_thread place;
-	enum state state;
 	int line;               /* where it waits */
 	int fiber;
 	int shuffles;           /* how many it has begun */
@@ -56,20 +55,74 @@ struct block {
 	void (*kernel)(const void *args);
 	const void *args;
 	struct thread thread[MOST];
+	unsigned char state[MOST];      /* enum state of each */
+	float fold[MOST / LANES];       /* of a warp: its last sum or maximum */
 	int n, order;
 	int begun;              /* threads taken by fibers so far, in order */
+	int next;               /* of those let go on, in order: who may be next */
 	int now;                /* the thread that runs */
+	int at, left;           /* the fiber that runs, and the one before */
 	const char *name;
-	struct fiber fiber[MOST];
-	ucontext_t home;
-	jmp_buf home_jump;
-	const void *home_stack;         /* for the address sanitizer */
-	size_t home_size;
+	struct fiber fiber[MOST + 1];
+	int fibers;                     /* begun */
+	int idle[MOST], idles;          /* those of them without a thread */
 	unsigned char *shared;
 };
 
 _Thread_local const struct host_thread *host_now;
 static _Thread_local struct block *now;
+
+/* ---- fibers ---- */
+
+#ifdef __x86_64__
+/* Only what a call must keep changes places, at the cost of a call: swapcontext asks the kernel each time. */
+void host_swap(void **from, void *to);
+__asm__(".text\n"
+	".type host_swap, @function\n"
+	"host_swap:\n"
+	"	push %rbp\n	push %rbx\n	push %r12\n	push %r13\n	push %r14\n	push %r15\n"
+	"	mov %rsp, (%rdi)\n"
+	"	mov %rsi, %rsp\n"
+	"	pop %r15\n	pop %r14\n	pop %r13\n	pop %r12\n	pop %rbx\n	pop %rbp\n"
+	"	ret\n"
+	".size host_swap, . - host_swap\n");
+#endif
+
+/* The address sanitizer is told; where home's stack lies, it says when it is left. */
+static void arrived(struct block *b, void *fake)
+{
+#ifdef WATCHED
+	const void *stack;
+	size_t bytes;
+
+	__sanitizer_finish_switch_fiber(fake, &stack, &bytes);
+	if (b->left == HOME) {
+		memcpy(&b->fiber[HOME].stack, &stack, sizeof stack);
+		b->fiber[HOME].bytes = bytes;
+	}
+#endif
+	(void)b;
+	(void)fake;
+}
+
+/* From where we are to fiber f, which is later come back from. */
+static void go_to(struct block *b, int f)
+{
+	struct fiber *from = &b->fiber[b->at], *to = &b->fiber[f];
+	void *fake = NULL;
+
+#ifdef WATCHED
+	__sanitizer_start_switch_fiber(&fake, to->stack, to->bytes);
+#endif
+	b->left = b->at;
+	b->at = f;
+#ifdef __x86_64__
+	host_swap(&from->sp, to->sp);
+#else
+	swapcontext(&from->at, &to->at);
+#endif
+	arrived(b, fake);
+}
 
 /* The i-th of n things in an order. */
 static int64_t in_order(int64_t i, int64_t n, int order)
@@ -87,77 +140,71 @@ static void enter(struct block *b, int t)
 	host_now = &b->thread[t].place;
 }
 
-static void to_fiber(struct block *b, int f)
-{
-#ifdef WATCHED
-	void *fake;
-
-	__sanitizer_start_switch_fiber(&fake, b->fiber[f].stack, STACK);
-	swapcontext(&b->home, &b->fiber[f].at);
-	__sanitizer_finish_switch_fiber(fake, NULL, NULL);
-#else
-	if (_setjmp(b->home_jump))
-		return;
-	if (b->fiber[f].begun)
-		_longjmp(b->fiber[f].jump, 1);
-	b->fiber[f].begun = 1;
-	setcontext(&b->fiber[f].at);
-#endif
-}
-
-static void to_home(struct block *b, int f)
-{
-#ifdef WATCHED
-	void *fake;
-
-	__sanitizer_start_switch_fiber(&fake, b->home_stack, b->home_size);
-	swapcontext(&b->fiber[f].at, &b->home);
-	__sanitizer_finish_switch_fiber(fake, &b->home_stack, &b->home_size);
-#else
-	if (!_setjmp(b->fiber[f].jump))
-		_longjmp(b->home_jump, 1);
-#endif
-}
+static void go_on(struct block *b);
 
 /* A fiber's life: threads of whatever block is now, as long as there are fresh ones. */
-static void fiber_main(int f)
+static void fiber_main(void)
 {
-#ifdef WATCHED
-	__sanitizer_finish_switch_fiber(NULL, &now->home_stack, &now->home_size);
-#endif
+	arrived(now, NULL);
 	for (;;) {
 		while (now->begun < now->n) {
 			int t = (int)in_order(now->begun++, now->n, now->order);
 
-			now->thread[t].fiber = f;
+			now->thread[t].fiber = now->at;
 			enter(now, t);
 			now->kernel(now->args);
-			now->thread[t].state = ENDED;
+			now->state[t] = ENDED;
 		}
-		now->fiber[f].busy = 0;
-		to_home(now, f);
+		now->idle[now->idles++] = now->at;
+		go_on(now);
 	}
 }
 
+/* Tops of stacks lie in different sets of the cache. */
 static void fiber_begin(struct fiber *f, int number)
 {
 	f->stack = xmalloc(STACK);
+	f->bytes = STACK - (size_t)(number % 64 * 192);
+#ifdef __x86_64__
+	{
+		void **top = (void **)(void *)(f->stack + f->bytes - (uintptr_t)(f->stack + f->bytes) % 64);
+
+		*--top = NULL;                  /* where a call would have come from; keeps 16 bytes' order */
+		*--top = (void *)(uintptr_t)fiber_main;
+		f->sp = memset(top - 6, 0, 6 * sizeof *top);
+	}
+#else
 	getcontext(&f->at);
 	f->at.uc_stack.ss_sp = f->stack;
-	f->at.uc_stack.ss_size = STACK;
-	makecontext(&f->at, (void (*)(void))fiber_main, 1, number);
+	f->at.uc_stack.ss_size = f->bytes;
+	makecontext(&f->at, fiber_main, 0);
+#endif
 }
 
 static int free_fiber(struct block *b)
 {
-	int f = 0;
+	if (b->idles)
+		return b->idle[--b->idles];
+	fiber_begin(&b->fiber[b->fibers], b->fibers);
+	return b->fibers++;
+}
 
-	while (b->fiber[f].busy)
-		f++;
-	if (!b->fiber[f].stack)
-		fiber_begin(&b->fiber[f], f);
-	b->fiber[f].busy = 1;
-	return f;
+/* From a thread that waits, or a fiber without one, to who is next; home when nobody is. */
+static void go_on(struct block *b)
+{
+	if (b->begun < b->n) {
+		go_to(b, free_fiber(b));
+		return;
+	}
+	while (b->next < b->n) {
+		int t = (int)in_order(b->next++, b->n, b->order);
+
+		if (b->state[t] == READY) {
+			go_to(b, b->thread[t].fiber);
+			return;
+		}
+	}
+	go_to(b, HOME);
 }
 
 static void wait_as(enum state s, int line)
@@ -165,9 +212,9 @@ static void wait_as(enum state s, int line)
 	struct block *b = now;
 	int t = b->now;
 
-	b->thread[t].state = s;
+	b->state[t] = (unsigned char)s;
 	b->thread[t].line = line;
-	to_home(b, b->thread[t].fiber);
+	go_on(b);
 	enter(b, t);
 }
 
@@ -191,6 +238,26 @@ double host_shuffle_xor(double x, int mask, int line)
 	return b->thread[from].lane[turn];
 }
 
+static float fold(float x, enum state how, int line)
+{
+	struct block *b = now;
+	int t = b->now;
+
+	b->thread[t].lane[0] = x;
+	wait_as(how, line);
+	return b->fold[t / LANES];
+}
+
+float host_warp_sum(float x, int line)
+{
+	return fold(x, AT_SUM, line);
+}
+
+float host_warp_max(float x, int line)
+{
+	return fold(x, AT_MAX, line);
+}
+
 void *host_shared(size_t bytes)
 {
 	struct block *b = now;
@@ -203,19 +270,42 @@ void *host_shared(size_t bytes)
 	return b->shared + at;
 }
 
+/* ---- who may go on ---- */
+
 /* Do threads from..to all wait in state s at one line? */
 static int all_wait(const struct block *b, int from, int to, enum state s)
 {
 	for (int t = from; t < to; t++)
-		if (b->thread[t].state != s || b->thread[t].line != b->thread[from].line)
+		if (b->state[t] != s || b->thread[t].line != b->thread[from].line)
 			return 0;
 	return to > from;
 }
 
-static void let_go(struct block *b, int from, int to)
+/* What five shuffles make of the warp's numbers, pair by pair. */
+static void warp_fold(struct block *b, int from, int to, enum state how)
 {
-	for (int t = from; t < to; t++)
-		b->thread[t].state = READY;
+	float x[LANES];
+
+	if (to - from != LANES)
+		BUG("kernel '%s': a warp of %d threads is summed", b->name, to - from);
+	for (int i = 0; i < LANES; i++)
+		x[i] = (float)b->thread[from + i].lane[0];
+	for (int step = LANES / 2; step; step /= 2)
+		for (int i = 0; i < step; i++)
+			x[i] = how == AT_MAX ? fmaxf(x[i], x[i + step]) : x[i] + x[i + step];
+	b->fold[from / LANES] = x[0];
+}
+
+static int warp_goes_on(struct block *b, int from, int to)
+{
+	enum state s = (enum state)b->state[from];
+
+	if ((s != AT_SHUFFLE && s != AT_SUM && s != AT_MAX) || !all_wait(b, from, to, s))
+		return 0;
+	if (s != AT_SHUFFLE)
+		warp_fold(b, from, to, s);
+	memset(b->state + from, READY, (size_t)(to - from));
+	return 1;
 }
 
 /* 1 if some go on; 0 if all have ended. */
@@ -224,25 +314,19 @@ static int release(struct block *b)
 	int some = 0, ended = 0;
 
 	for (int t = 0; t < b->n; t++)
-		ended += b->thread[t].state == ENDED;
+		ended += b->state[t] == ENDED;
 	if (ended == b->n)
 		return 0;
-	for (int w = 0; w < b->n; w += LANES) {
-		int to = w + LANES < b->n ? w + LANES : b->n;
-
-		if (all_wait(b, w, to, AT_SHUFFLE)) {
-			let_go(b, w, to);
-			some = 1;
-		}
-	}
+	for (int w = 0; w < b->n; w += LANES)
+		some |= warp_goes_on(b, w, w + LANES < b->n ? w + LANES : b->n);
 	if (!some && all_wait(b, 0, b->n, AT_BARRIER)) {
-		let_go(b, 0, b->n);
+		memset(b->state, READY, (size_t)b->n);
 		some = 1;
 	}
 	if (some)
 		return 1;
 	for (int t = 0; t < b->n; t++)
-		if (b->thread[t].state != ENDED)
+		if (b->state[t] != ENDED)
 			BUG("kernel '%s': thread %d waits at line %d for threads that do not come",
 			    b->name, t, b->thread[t].line);
 	return 0;
@@ -252,15 +336,12 @@ static void run_block(struct block *b)
 {
 	memset(b->shared, 0xff, SHARED_BYTES);
 	b->begun = 0;
-	while (b->begun < b->n)
-		to_fiber(b, free_fiber(b));
-	while (release(b))
-		for (int i = 0; i < b->n; i++) {
-			int t = (int)in_order(i, b->n, b->order);
-
-			if (b->thread[t].state == READY)
-				to_fiber(b, b->thread[t].fiber);
-		}
+	b->next = b->n;
+	b->at = HOME;
+	do {
+		go_on(b);
+		b->next = 0;
+	} while (release(b));
 }
 
 static void block_fill(struct block *b, struct grid g, int64_t block)
@@ -273,6 +354,7 @@ static void block_fill(struct block *b, struct grid g, int64_t block)
 		};
 
 		b->thread[t] = (struct thread){ .place = place };
+		b->state[t] = FRESH;
 	}
 }
 
@@ -306,7 +388,7 @@ struct block *host_new(enum host_order order)
 
 void host_free(struct block *b)
 {
-	for (int i = 0; i < MOST; i++)
+	for (int i = 0; i < b->fibers; i++)
 		free(b->fiber[i].stack);
 	free(b->shared);
 	free(b);

@@ -33,6 +33,9 @@ extern _Thread_local const struct host_thread *host_now;
 /* `line` tells barriers apart. */
 void host_barrier(int line);
 double host_shuffle_xor(double x, int mask, int line);
+/* What device.h's loops of shuffles make, the same bits, for one wait instead of five. */
+float host_warp_sum(float x, int line);
+float host_warp_max(float x, int line);
 void *host_shared(size_t bytes);
 
 #define __syncthreads() host_barrier(__LINE__)
@@ -45,12 +48,14 @@ void *host_shared(size_t bytes);
 	static void name(const void *at) { name##_body(*(const struct args *)at); } \
 	static void name##_body(const struct args p)
 
-
 enum host_order { HOST_FORWARD, HOST_BACKWARD, HOST_MIXED };
 
-/* The CUDA backend over this layer, for tests: memory is the host's. */
-/* For what is not an op: casts, noise. */
-struct lane *host_cuda_lane(struct backend *b);
+/*
+ * The CUDA backend over this layer, for tests. What its alloc hands out is out of the host's reach
+ * (memory.h); calls and copies take the host's own memory as well.
+ */
 int host_cuda_open(struct backend **out, enum host_order order, struct err *e);
+/* For what is not an op: casts, noise. Takes the host's own memory only. */
+struct lane *host_cuda_lane(struct backend *b);
 
 #endif

@@ -3,12 +3,24 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "kernels/cuda/host/memory.h"
 #include "kernels/cuda/host/run.h"
 
 struct host_cuda {
 	struct lane lane;       /* first: launch() gets at the rest through it */
 	struct block *block;
+	struct memory memory;
 };
+
+static struct host_cuda *host_of(struct backend *b)
+{
+	return b->own;
+}
+
+static struct lane *lane_of(struct backend *b)
+{
+	return &host_of(b)->lane;
+}
 
 static void launch(struct lane *l, void (*kernel)(void), const char *name, struct grid g, const void *args)
 {
@@ -20,22 +32,13 @@ static void launch(struct lane *l, void (*kernel)(void), const char *name, struc
 
 static int host_alloc(struct backend *b, size_t bytes, void **dev, struct err *e)
 {
-	(void)b;
-	return mem_try(dev, bytes ? bytes : 64, "the GPU's memory", e);
+	return memory_take(&host_of(b)->memory, bytes, dev, e);
 }
 
 static void host_release(struct backend *b, void *dev, size_t bytes)
 {
-	(void)b;
 	(void)bytes;
-	free(dev);
-}
-
-static struct lane *lane_of(struct backend *b)
-{
-	struct host_cuda *h = b->own;
-
-	return &h->lane;
+	memory_give(&host_of(b)->memory, dev);
 }
 
 static int host_put(struct backend *b, void *dev, const void *host, size_t bytes, struct err *e)
@@ -43,7 +46,7 @@ static int host_put(struct backend *b, void *dev, const void *host, size_t bytes
 	(void)e;
 	lane_flush(lane_of(b));
 	if (bytes)
-		memcpy(dev, host, bytes);
+		memcpy(memory_at(&host_of(b)->memory, dev), host, bytes);
 	return 0;
 }
 
@@ -52,7 +55,7 @@ static int host_get(struct backend *b, void *host, const void *dev, size_t bytes
 	(void)e;
 	lane_flush(lane_of(b));
 	if (bytes)
-		memcpy(host, dev, bytes);
+		memcpy(host, memory_at(&host_of(b)->memory, dev), bytes);
 	return 0;
 }
 
@@ -64,7 +67,9 @@ static size_t host_scratch(struct backend *b, const struct graph *g, id x)
 
 static int host_run_node(struct backend *b, const struct call *c, struct err *e)
 {
-	return lane_run(lane_of(b), c, e);
+	struct call at = memory_call(&host_of(b)->memory, c);
+
+	return lane_run(lane_of(b), &at, e);
 }
 
 static int host_wait(struct backend *b, struct err *e)
@@ -76,8 +81,9 @@ static int host_wait(struct backend *b, struct err *e)
 
 static void host_close(struct backend *b)
 {
-	struct host_cuda *h = b->own;
+	struct host_cuda *h = host_of(b);
 
+	memory_release(&h->memory);
 	host_free(h->block);
 	free(h);
 	free(b);
