@@ -15,7 +15,7 @@ WARN = -Wall -Wextra -Werror -Wno-missing-field-initializers -Wstrict-prototypes
 STD = -std=c11 -D_GNU_SOURCE -I. -fno-math-errno -fopenmp $(WARN)
 SAN_1 = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 SAN_thread = -fsanitize=thread -fno-omit-frame-pointer
-SAN_fuzzer = -fsanitize=fuzzer-no-link $(SAN_1)
+SAN_fuzzer = -fsanitize=fuzzer-no-link -DFUZZING $(SAN_1)
 SAN = $(SAN_$(SANITIZE))
 ALL = $(STD) $(CFLAGS) $(SAN)
 LIBS = -llmdb -lzstd -ljansson -lpng -ljpeg -lwebp -lwebpdemux -llcms2 -lutf8proc -lm -lpthread -ldl
@@ -78,7 +78,7 @@ FUZZ = $(FUZZ_SRC:tests/fuzz/%.c=%)
 # In a target the functions of tests/fuzz/shared/memory.c take the place of these.
 FUZZ_WRAP = file_read map_open map_close is_file is_folder folder_list warn \
 	env_open env_close env_get env_hold env_drop env_visit env_write \
-	lora_names_init lora_names_release
+	lora_names_init lora_names_release cmsCreate_sRGBProfileTHR cmsCloseProfile
 FUZZ_LINK = $(FUZZ_WRAP:%=-Wl,--wrap=%)
 # what the targets need beside libbooth.a
 FUZZ_OBJ = $(patsubst %.c,$(B)/%.o,$(filter-out %/booth.c,$(BOOTH_SRC)))

@@ -8,22 +8,16 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "common/data/caption_meta.h"
 #include "common/data/folder.h"
-#include "common/data/json.h"
 #include "common/flow/stage.h"
-
-struct entry {
-	const char *key, *base;
-	const struct json *value;
-};
 
 struct caption {
 	const char *text, *from, *metadata, *prefix, *suffix;
 	struct opt_list replace;
 	int none;
-	struct json *doc;       /* of the metadata file */
-	struct entry *entry;    /* its members by the last part of their keys */
-	size_t entries, used;   /* used: captions found in it */
+	struct caption_meta *meta;
+	size_t used;            /* captions found in it */
 };
 
 struct row {                    /* one picture, by what its caption is made of */
@@ -62,83 +56,13 @@ static char *folder_of(const char *item)
 	return name;
 }
 
-/* ---- metadata ---- */
-
-static int by_base(const void *a, const void *b)
-{
-	return strcmp(((const struct entry *)a)->base, ((const struct entry *)b)->base);
-}
-
-static void metadata_index(struct caption *p)
-{
-	p->entries = json_count(p->doc);
-	p->entry = xcalloc(p->entries, sizeof *p->entry);
-	for (size_t i = 0; i < p->entries; i++) {
-		struct entry *n = &p->entry[i];
-
-		n->value = json_member(p->doc, i, &n->key);
-		n->base = path_base(n->key);
-	}
-	qsort(p->entry, p->entries, sizeof *p->entry, by_base);
-}
-
-/* A key that ends in the item's path. */
-static const struct json *find_longer(const struct caption *p, const char *item)
-{
-	struct entry want = { .base = path_base(item) };
-	const struct entry *at = bsearch(&want, p->entry, p->entries, sizeof want, by_base),
-			   *end = p->entry + p->entries;
-	char *slash = xasprintf("/%s", item);
-	const struct json *v = NULL;
-
-	while (at && at > p->entry && !by_base(at - 1, &want))
-		at--;
-	for (; at && at < end && !v && !by_base(at, &want); at++)
-		if (ends_with(at->key, slash))
-			v = at->value;
-	free(slash);
-	return v;
-}
-
-/* Keys are paths below the folder, whole paths, or (older tools) bare stems. */
-static const struct json *metadata_find(const struct caption *p, const char *item)
-{
-	const char *base = path_base(item);
-	char *whole = xstrndup(item, stem_length(item));
-	const struct json *v = json_get(p->doc, item);
-
-	if (!v)
-		v = find_longer(p, item);
-	if (!v)
-		v = json_get(p->doc, whole);
-	if (!v)
-		v = json_get(p->doc, base);
-	if (!v)
-		v = json_get(p->doc, whole + (base - item));
-	free(whole);
-	return v;
-}
-
-/* kohya's: the caption, then a comma and the tags. */
-static void from_metadata(struct caption *p, struct row *r)
-{
-	const struct json *v = metadata_find(p, r->item);
-	const char *caption = json_text(json_get(v, "caption"), ""),
-		   *tags = json_text(json_get(v, "tags"), "");
-
-	if (!*caption && !*tags)
-		return;
-	p->used++;
-	buf_addf(&r->text, "%s%s%s", caption, *caption && *tags ? ", " : "", tags);
-	r->from = "metadata";
-}
-
 /* ---- making a caption ---- */
 
 static void take_source(struct caption *p, struct row *r)
 {
-	if (p->doc) {
-		from_metadata(p, r);
+	if (p->meta) {
+		r->from = caption_meta_find(p->meta, r->item, &r->text) ? "metadata" : NULL;
+		p->used += r->from != NULL;
 	} else if (!p->from) {
 		buf_adds(&r->text, r->caption);
 		r->from = *r->caption ? *r->source ? r->source : "table" : NULL;
@@ -275,23 +199,17 @@ static int caption_run(struct job *j, struct table *out, struct err *e)
 
 	if (table_need(&j->in, "item", "caption", e) < 0)
 		return -1;
-	if (p->metadata && json_read(&p->doc, p->metadata, e) < 0)
+	if (p->metadata && caption_meta_open(&p->meta, p->metadata, e) < 0)
 		return -1;
-	if (p->doc && json_type(p->doc) != JSON_OBJECT)
-		return fail(e,
-			"'%s' is not kohya's metadata: an object {picture: {caption, tags}} is wanted",
-			p->metadata);
-	if (p->doc)
-		metadata_index(p);
 	for (int k = 0; k < j->in.columns; k++)
 		table_add_column(out, j->in.name[k]);
 	table_add_column(out, "caption");
 	table_add_column(out, "caption_from");
 	for (size_t i = 0; i < j->in.rows; i++)
 		caption_row(j, &j->in, i, out);
-	if (p->doc)
+	if (p->meta)
 		talk("%zu of %zu pictures have a caption in '%s', which has %zu", p->used,
-		     j->in.rows, p->metadata, json_count(p->doc));
+		     j->in.rows, p->metadata, caption_meta_count(p->meta));
 	return 0;
 }
 
@@ -352,7 +270,6 @@ int main(int argc, char **argv)
 	};
 	int code = stage_main(argc, argv, &stage, opts, &p);
 
-	free(p.entry);
-	json_free(p.doc);
+	caption_meta_close(p.meta);
 	return code;
 }

@@ -9,10 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <lcms2.h>
+#include <lcms2_plugin.h>
 #include "common/base/mem.h"
 #include "common/data/image_codec.h"
 
 #define GRID 9          /* steps an axis of the test colours */
+#define PIECE_MOST (16 << 20)   /* bytes of one table: the largest that CMYK takes are 2 MiB */
 
 static cmsUInt32Number format_of(enum pixel_layout layout)
 {
@@ -128,8 +130,38 @@ static int convert(struct picture *p, cmsHTRANSFORM t)
 	return 1;
 }
 
+/* The library takes and clears what a profile's tags promise, which a hundred bytes can make half a gigabyte. */
+static void *take(cmsContext c, cmsUInt32Number n)
+{
+	(void)c;
+	return n <= PIECE_MOST ? malloc(n) : NULL;
+}
+
+static void *take_again(cmsContext c, void *at, cmsUInt32Number n)
+{
+	(void)c;
+	return n <= PIECE_MOST ? realloc(at, n) : NULL;
+}
+
+static void give_back(cmsContext c, void *at)
+{
+	(void)c;
+	free(at);
+}
+
+static cmsContext context(void)
+{
+	cmsPluginMemHandler memory = {
+		.base = { cmsPluginMagicNumber, LCMS_VERSION, cmsPluginMemHandlerSig, NULL },
+		.MallocPtr = take, .FreePtr = give_back, .ReallocPtr = take_again,
+	};
+
+	return cmsCreateContext(&memory, NULL);
+}
+
 int icc_to_srgb(struct picture *p, char *name, size_t size)
 {
+	cmsContext c = NULL;
 	cmsHPROFILE from = NULL, to = NULL;
 	cmsHTRANSFORM t = NULL;
 	int ret = -1;
@@ -137,7 +169,8 @@ int icc_to_srgb(struct picture *p, char *name, size_t size)
 	snprintf(name, size, "damaged profile");
 	if (!p->icc.len)
 		return 0;
-	from = cmsOpenProfileFromMem(p->icc.at, p->icc.len);
+	c = context();
+	from = c ? cmsOpenProfileFromMemTHR(c, p->icc.at, p->icc.len) : NULL;
 	if (!from)
 		goto out;
 	describe(from, name, size);
@@ -147,12 +180,12 @@ int icc_to_srgb(struct picture *p, char *name, size_t size)
 		ret = 0;
 		goto out;
 	}
-	to = cmsCreate_sRGBProfile();
+	to = cmsCreate_sRGBProfileTHR(c);
 	if (!to)
 		goto out;
-	t = cmsCreateTransform(from, format_of(p->layout), to,
-			       has_alpha(p->layout) ? TYPE_RGBA_8 : TYPE_RGB_8, INTENT_PERCEPTUAL,
-			       has_alpha(p->layout) ? cmsFLAGS_COPY_ALPHA : 0);
+	t = cmsCreateTransformTHR(c, from, format_of(p->layout), to,
+				  has_alpha(p->layout) ? TYPE_RGBA_8 : TYPE_RGB_8, INTENT_PERCEPTUAL,
+				  has_alpha(p->layout) ? cmsFLAGS_COPY_ALPHA : 0);
 	if (!t)
 		goto out;
 	ret = changes_nothing(t, p->layout) ? 0 : p->at ? convert(p, t) : 1;
@@ -163,5 +196,7 @@ out:
 		cmsCloseProfile(from);
 	if (to)
 		cmsCloseProfile(to);
+	if (c)
+		cmsDeleteContext(c);
 	return ret;
 }

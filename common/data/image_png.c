@@ -10,11 +10,14 @@
 #include "common/base/text.h"
 #include "common/data/image_codec.h"
 
+#define CHUNK_MOST ((size_t)8 << 20)    /* bytes that a chunk of a small file may unpack to */
+
 struct reader {
 	png_structp png;
 	png_infop info;
 	const uint8_t *at;
 	size_t left;
+	size_t most;                    /* bytes the library may take at once */
 	png_bytep *rows;
 	struct err *e;
 };
@@ -33,6 +36,20 @@ static void on_error(png_structp png, png_const_charp text)
 static void on_warning(png_structp png, png_const_charp text)
 {
 	(void)png, (void)text;
+}
+
+/* It takes what a chunk says that it has, gigabytes if so, before it reads any of it. */
+static png_voidp take_some(png_structp png, png_alloc_size_t n)
+{
+	const struct reader *r = png_get_mem_ptr(png);
+
+	return n <= r->most ? malloc(n) : NULL;
+}
+
+static void give_back(png_structp png, png_voidp at)
+{
+	(void)png;
+	free(at);
 }
 
 static void give(png_structp png, png_bytep to, size_t n)
@@ -71,7 +88,7 @@ static void read_header(struct reader *r, struct picture *p)
 {
 	int type, alpha;
 
-	/* The limit of pixels is ours; chunks as large as the file are fine. */
+	/* The limit of pixels is ours; chunks as large as the file are fine, and take_some knows that. */
 	png_set_user_limits(r->png, INT_MAX, INT_MAX);
 	png_set_chunk_malloc_max(r->png, 0);
 	png_read_info(r->png, r->info);
@@ -88,8 +105,9 @@ static void read_header(struct reader *r, struct picture *p)
 
 static int read_pixels(struct reader *r, struct picture *p)
 {
-	size_t row = (size_t)p->w * layout_channels(p->layout);
+	size_t row = (size_t)p->w * layout_channels(p->layout), chunks = r->most;
 
+	r->most = SIZE_MAX;             /* for rows, which picture_limit looked at */
 	png_set_expand(r->png);
 	png_set_scale_16(r->png);
 	png_set_interlace_handling(r->png);
@@ -103,6 +121,7 @@ static int read_pixels(struct reader *r, struct picture *p)
 	for (int y = 0; y < p->h; y++)
 		r->rows[y] = p->at + y * row;
 	png_read_image(r->png, r->rows);
+	r->most = chunks;
 	png_read_end(r->png, r->info);
 	read_exif(r, p);                /* the chunk may follow the pixels */
 	return 0;
@@ -113,8 +132,8 @@ int png_decode(struct picture *p, enum decode_how how, const uint8_t *at, size_t
 	struct reader *r = xcalloc(1, sizeof *r);
 	volatile int ret = -1;
 
-	*r = (struct reader){ .at = at, .left = len, .e = e };
-	r->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, r, on_error, on_warning);
+	*r = (struct reader){ .at = at, .left = len, .most = len > CHUNK_MOST ? len : CHUNK_MOST, .e = e };
+	r->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, r, on_error, on_warning, r, take_some, give_back);
 	r->info = r->png ? png_create_info_struct(r->png) : NULL;
 	if (!r->info) {
 		fail(e, "no memory for a PNG reader");

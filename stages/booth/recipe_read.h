@@ -9,11 +9,18 @@
 
 #include "stages/booth/recipe.h"
 
-/* What a few bytes of recipe may ask for. */
+/* What a few bytes of recipe may ask for; where bytes are made up, less, so that it is reached, and soon. */
+#ifndef FUZZING
 #define NEST_LIMIT 32           /* blocks within blocks, files within files, variables within variables */
 #define ITEM_LIMIT 10000        /* items of all 'for' lines, each time they are read */
 #define RULE_LIMIT 10000        /* rules; targets are looked up one by one */
 #define VALUE_LIMIT (1 << 20)   /* bytes that one variable, or all in one line, stand for */
+#else
+#define NEST_LIMIT 6
+#define ITEM_LIMIT 30
+#define RULE_LIMIT 60
+#define VALUE_LIMIT 2000
+#endif
 
 /* ---- recipe_vars.c ---- */
 

@@ -5,8 +5,8 @@
  *
  * `make fuzz` links a target with libFuzzer (clang), and `make test` links all of them with
  * replay.c, which hands them the files in tests/fuzz/seeds/TARGET. Whatever a target gets it
- * returns 0: a finding is a sanitizer's word, an abort (BUG), a leak, more than a second or more
- * than a gigabyte.
+ * returns 0: a finding is a sanitizer's word, an abort (BUG), a leak, half a minute, or a piece of more
+ * than 64 MiB of memory.
  *
  * Parsers that take a path get files that exist only in memory (memory.c takes the place of a few
  * functions of common/base/file.h when the target is linked), so that no input touches the disk,

@@ -171,6 +171,28 @@ void __wrap_warn(const char *fmt, ...)
 	(void)fmt;
 }
 
+/* ---- made once: thousands of powers, the same for every picture with a profile ---- */
+
+static void *srgb;
+
+void *__real_cmsCreate_sRGBProfileTHR(void *context);
+int __real_cmsCloseProfile(void *profile);
+void *__wrap_cmsCreate_sRGBProfileTHR(void *context);
+int __wrap_cmsCloseProfile(void *profile);
+
+void *__wrap_cmsCreate_sRGBProfileTHR(void *context)
+{
+	(void)context;
+	if (!srgb)
+		srgb = __real_cmsCreate_sRGBProfileTHR(NULL);
+	return srgb;
+}
+
+int __wrap_cmsCloseProfile(void *profile)
+{
+	return profile == srgb ? 1 : __real_cmsCloseProfile(profile);
+}
+
 /* ---- environments ---- */
 
 struct env { char folder[8]; };
