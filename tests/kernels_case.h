@@ -61,6 +61,12 @@ static void case_sum_to(struct graph *g, const int64_t *p)
 	g_sum_to(g, case_x(g, "x", p), p + 4);
 }
 
+/* n h w c, from, to */
+static void case_cast(struct graph *g, const int64_t *p)
+{
+	g_cast(g, g_input(g, "x", (enum dtype)p[4], p[0], p[1], p[2], p[3]), (enum dtype)p[5]);
+}
+
 /* rows c k, bias, residual */
 static void case_linear(struct graph *g, const int64_t *p)
 {

@@ -98,6 +98,7 @@ static void ref_elementwise(struct ref *r)
 		case OP_ADD: *y = x + r->in[1].v[ten_fold(&r->in[0], &r->in[1], i)]; break;
 		case OP_MUL: *y = x * r->in[1].v[ten_fold(&r->in[0], &r->in[1], i)]; break;
 		case OP_SCALE: *y = n->at.scale.by * x; break;
+		case OP_CAST: *y = x; break;
 		case OP_ACT: *y = ref_act(x, n->at.act.kind); break;
 		default: *y = x * ref_slope(r->in[1].v[i], n->at.act.kind); break;
 		}
@@ -260,7 +261,7 @@ static void ref_average(struct ref *r)
 static void ref_run(struct ref *r)
 {
 	switch (r->n->op) {
-	case OP_FILL: case OP_ADD: case OP_MUL: case OP_SCALE: case OP_ACT: case OP_ACT_DX:
+	case OP_FILL: case OP_ADD: case OP_MUL: case OP_SCALE: case OP_CAST: case OP_ACT: case OP_ACT_DX:
 		ref_elementwise(r);
 		break;
 	case OP_SUM_TO: ref_sum_to(r); break;

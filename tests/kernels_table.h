@@ -60,6 +60,12 @@ static const struct kcase cases[] = {
 	{ OP_SUM_TO, LONG, case_sum_to, { 2, 64, 64, 40, 2, 1, 1, 40 } },
 	{ OP_SUM_TO, LONG, case_sum_to, { 2, 64, 64, 40, 2, 1, 1, 1 } },
 
+	{ OP_CAST, EXACT, case_cast, { 1, 9, 5, 7, DT_F32, DT_BF16 } },
+	{ OP_CAST, EXACT, case_cast, { 2, 33, 31, 40, DT_F32, DT_F16 } },
+	{ OP_CAST, EXACT, case_cast, { 2, 33, 31, 40, DT_BF16, DT_F32 } },
+	{ OP_CAST, EXACT, case_cast, { 1, 1, 1, 1, DT_F16, DT_F32 } },
+	{ OP_CAST, EXACT, case_cast, { 1, 9, 5, 7, DT_F16, DT_BF16 } },
+
 	{ OP_LINEAR, SHORT, case_linear, { 1, 1, 1, 0, 0 } },
 	{ OP_LINEAR, SHORT, case_linear, { 45, 7, 9, 1, 1 } },
 	{ OP_LINEAR, SHORT, case_linear, { 1, 320, 77, 1, 0 } },

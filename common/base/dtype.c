@@ -151,6 +151,20 @@ static void f16_row_of(uint16_t *out, const float *in, int64_t n)
 		out[i] = f16_of_f32(in[i]);
 }
 
+static void bf16_row(float *out, const uint16_t *p, int64_t n)
+{
+#pragma omp simd
+	for (int64_t i = 0; i < n; i++)
+		out[i] = bf16_to_f32(p[i]);
+}
+
+static void bf16_row_of(uint16_t *out, const float *in, int64_t n)
+{
+#pragma omp simd
+	for (int64_t i = 0; i < n; i++)
+		out[i] = bf16_of_f32(in[i]);
+}
+
 #define LOOP(type, value)                                       \
 	do {                                                    \
 		const type *p = in;                             \
@@ -163,7 +177,7 @@ void row_to_f32(float *out, const void *in, enum dtype t, int64_t n)
 	switch (t) {
 	case DT_F32: memcpy(out, in, (size_t)n * 4); break;
 	case DT_F16: f16_row(out, in, n); break;
-	case DT_BF16: LOOP(uint16_t, bf16_to_f32(p[i])); break;
+	case DT_BF16: bf16_row(out, in, n); break;
 	case DT_F64: LOOP(double, (float)p[i]); break;
 	case DT_I64: LOOP(int64_t, (float)p[i]); break;
 	case DT_I32: LOOP(int32_t, (float)p[i]); break;
@@ -183,7 +197,7 @@ void row_from_f32(void *out, enum dtype t, const float *in, int64_t n)
 	switch (t) {
 	case DT_F32: memcpy(out, in, (size_t)n * 4); break;
 	case DT_F16: f16_row_of(h, in, n); break;
-	case DT_BF16: for (int64_t i = 0; i < n; i++) h[i] = bf16_of_f32(in[i]); break;
+	case DT_BF16: bf16_row_of(h, in, n); break;
 	case DT_F64: for (int64_t i = 0; i < n; i++) d[i] = in[i]; break;
 	default: BUG("no float rows of type %d", t);
 	}

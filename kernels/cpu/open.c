@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include "common/base/mem.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/narrow.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)
 
@@ -103,7 +104,7 @@ static size_t cpu_scratch_of(struct backend *b, const struct graph *g, id x)
 	const struct node *n = &g->node[x];
 	cpu_scratch *f = cpu_of(b)->table->scratch[n->op];
 
-	return f ? f(n, g) : 0;
+	return narrow_scratch(g, x) + (f ? f(n, g) : 0);
 }
 
 static int cpu_run(struct backend *b, const struct call *c, struct err *e)
@@ -112,6 +113,8 @@ static int cpu_run(struct backend *b, const struct call *c, struct err *e)
 
 	if (!t->kernel[c->n->op])
 		return fail(e, "the CPU backend has no kernel for '%s'", op_info[c->n->op].name);
+	if (narrow_is(c))
+		return narrow_run(t->kernel[c->n->op], c, e);
 	t->kernel[c->n->op](c);
 	return 0;
 }

@@ -70,7 +70,7 @@ size_t cuda_scratch_of(const struct graph *g, id x);
 #define OWN(name) void cuda_##name(const struct call *c, struct lane *l)
 #define OWN_SCRATCH(name) size_t cuda_##name##_scratch(const struct node *n, const struct graph *g)
 OWN(fill); OWN(add); OWN(mul); OWN(scale); OWN(act); OWN(act_dx); OWN(geglu); OWN(geglu_dx);
-OWN(upsample); OWN(upsample_dx); OWN(concat); OWN(slice); OWN(pad_slice); OWN(sum_to);
+OWN(upsample); OWN(upsample_dx); OWN(concat); OWN(slice); OWN(pad_slice); OWN(sum_to); OWN(cast_node);
 OWN(group_norm); OWN(group_norm_dx); OWN(layer_norm); OWN(layer_norm_dx);
 OWN(embed); OWN(embed_dw); OWN(timestep); OWN(dropout);
 OWN(mse); OWN(mse_dx); OWN(sumsq); OWN(accum); OWN(ema); OWN(adamw);

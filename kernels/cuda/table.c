@@ -6,7 +6,7 @@
 
 const struct cuda_row cuda_table[OP__COUNT] = {
 	K(OP_FILL, fill), K(OP_ADD, add), K(OP_MUL, mul), K(OP_SCALE, scale), K(OP_ACT, act),
-	K(OP_ACT_DX, act_dx), KS(OP_SUM_TO, sum_to), K(OP_UPSAMPLE, upsample),
+	K(OP_ACT_DX, act_dx), KS(OP_SUM_TO, sum_to), K(OP_CAST, cast_node), K(OP_UPSAMPLE, upsample),
 	K(OP_UPSAMPLE_DX, upsample_dx), K(OP_CONCAT, concat), K(OP_SLICE, slice),
 	K(OP_PAD_SLICE, pad_slice), KS(OP_GROUP_NORM, group_norm),
 	KS(OP_GROUP_NORM_DX, group_norm_dx), K(OP_LAYER_NORM, layer_norm),

@@ -149,6 +149,16 @@ id g_sum_to(struct graph *g, id x, const int64_t dim[MAX_DIM])
 	return emit2(g, shaped(OP_SUM_TO, DT_F32, dim), x, NONE);
 }
 
+id g_cast(struct graph *g, id x, enum dtype type)
+{
+	struct node n = like(g, OP_CAST, x);
+
+	if (n.type == type)
+		return x;
+	n.type = type;
+	return emit2(g, n, x, NONE);
+}
+
 /* ---- matrices ---- */
 
 id g_linear_add(struct graph *g, id x, id w, id b, id r)

@@ -30,6 +30,9 @@ id g_act_dx(struct graph *g, id dy, id x, enum act kind);
 /* y[dim] = x summed along the sides where dim is 1. */
 id g_sum_to(struct graph *g, id x, const int64_t dim[MAX_DIM]);
 
+/* y = x in `type` (F32, BF16, F16), rounded half to even; x itself if it has that type. */
+id g_cast(struct graph *g, id x, enum dtype type);
+
 /* ---- matrices ---- */
 /*
  * linear:    y[m][k] = sum_c x[m][c] w[k][c] + b[k] + r[m][k]     m = all leading sides; b, r or

@@ -72,6 +72,11 @@ static void grad_sum_to(struct flow *f)
 	f->dx[0] = g_add(f->g, g_fill(f->g, dim_of(f, 0, d), 0), f->dy);
 }
 
+static void grad_cast(struct flow *f)
+{
+	f->dx[0] = g_cast(f->g, f->dy, f->g->node[f->n.in[0]].type);
+}
+
 static void grad_linear(struct flow *f)
 {
 	int64_t d[MAX_DIM];
@@ -172,7 +177,7 @@ static void grad_mse(struct flow *f)
 
 static rule *const rules[OP__COUNT] = {
 	[OP_ADD] = grad_add, [OP_MUL] = grad_mul, [OP_SCALE] = grad_scale, [OP_ACT] = grad_act,
-	[OP_SUM_TO] = grad_sum_to, [OP_LINEAR] = grad_linear, [OP_CONV2D] = grad_conv2d,
+	[OP_SUM_TO] = grad_sum_to, [OP_CAST] = grad_cast, [OP_LINEAR] = grad_linear, [OP_CONV2D] = grad_conv2d,
 	[OP_UPSAMPLE] = grad_upsample, [OP_CONCAT] = grad_concat, [OP_SLICE] = grad_slice,
 	[OP_GROUP_NORM] = grad_group_norm, [OP_LAYER_NORM] = grad_layer_norm,
 	[OP_GEGLU] = grad_geglu, [OP_ATTENTION] = grad_attention, [OP_EMBED] = grad_embed,

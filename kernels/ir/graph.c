@@ -19,6 +19,7 @@ const struct op_info op_info[OP__COUNT] = {
 	[OP_ACT]           = { "act",            1, 1, 1, 1, 1, 0 },
 	[OP_ACT_DX]        = { "act_dx",         2, 2, 1, 3, 1, 0 },
 	[OP_SUM_TO]        = { "sum_to",         1, 1, 1, 0, 1, 0 },
+	[OP_CAST]          = { "cast",           1, 1, 1, 0, 1, 0 },
 	[OP_LINEAR]        = { "linear",         2, 4, 1, 0, 0, 0 },
 	[OP_LINEAR_DX]     = { "linear_dx",      2, 3, 1, 0, 0, 0 },
 	[OP_LINEAR_DW]     = { "linear_dw",      2, 2, 2, 0, 0, 0 },

@@ -41,7 +41,7 @@ enum op {
 	/* the second and third result of the node before it (in[0]); at.aux.which = 1, 2 */
 	OP_AUX,
 
-	OP_ADD, OP_MUL, OP_SCALE, OP_ACT, OP_ACT_DX, OP_SUM_TO,
+	OP_ADD, OP_MUL, OP_SCALE, OP_ACT, OP_ACT_DX, OP_SUM_TO, OP_CAST,
 	OP_LINEAR, OP_LINEAR_DX, OP_LINEAR_DW,
 	OP_CONV2D, OP_CONV2D_DX, OP_CONV2D_DW,
 	OP_UPSAMPLE, OP_UPSAMPLE_DX, OP_CONCAT, OP_SLICE, OP_PAD_SLICE,

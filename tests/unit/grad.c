@@ -200,6 +200,14 @@ static void t_sum_to(void)
 	finish(&b, g_sum_to(&b.g, var(&b, 2, 3, 5, 7), (int64_t[]){ 2, 1, 1, 7 }), 1e-3);
 }
 
+/* f16 there and back: the steps of finite differences are rounded. */
+static void t_cast(void)
+{
+	struct bench b = { 0 };
+
+	finish(&b, g_cast(&b.g, g_cast(&b.g, var(&b, 2, 9, 5, 7), DT_F16), DT_F32), 5e-2);
+}
+
 static void t_linear(void)
 {
 	struct bench b = { 0 };
@@ -379,7 +387,8 @@ static void plan_check_sees(void)
 
 int main(void)
 {
-	TEST(t_add); TEST(t_mul); TEST(t_scale); TEST(t_act); TEST(t_sum_to); TEST(t_linear);
+	TEST(t_add); TEST(t_mul); TEST(t_scale); TEST(t_act); TEST(t_sum_to); TEST(t_cast);
+	TEST(t_linear);
 	TEST(t_conv2d);
 	TEST(t_upsample); TEST(t_concat); TEST(t_slice); TEST(t_group_norm); TEST(t_layer_norm);
 	TEST(t_geglu);

@@ -18,6 +18,7 @@
 #define SCRATCH(name) size_t ISA_NAME(s_##name)(const struct node *n, const struct graph *g)
 
 KERNEL(fill); KERNEL(add); KERNEL(mul); KERNEL(scale); KERNEL(act); KERNEL(act_dx); KERNEL(sum_to);
+KERNEL(cast);
 KERNEL(linear); KERNEL(linear_dx); KERNEL(linear_dw);
 KERNEL(conv2d); KERNEL(conv2d_dx); KERNEL(conv2d_dw);
 KERNEL(upsample); KERNEL(upsample_dx); KERNEL(concat); KERNEL(slice); KERNEL(pad_slice);

@@ -1,7 +1,13 @@
-/* Ops that move values: upsampling, and slices and concatenation along c. */
+/* Ops that move values: casts, upsampling, and slices and concatenation along c. */
 #include "kernels/cpu/simd/share.h"
+#include "kernels/cpu/narrow.h"
 
 #include <string.h>
+
+KERNEL(cast)
+{
+	narrow_cast(&c->out[0], &c->in[0]);
+}
 
 KERNEL(upsample)
 {

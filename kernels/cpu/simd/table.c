@@ -13,7 +13,7 @@ const struct cpu_table ISA_NAME(cpu_table) = {
 	.peak = ISA_NAME(peak),
 	.kernel = {
 		K(OP_FILL, fill), K(OP_ADD, add), K(OP_MUL, mul), K(OP_SCALE, scale),
-		K(OP_ACT, act), K(OP_ACT_DX, act_dx), K(OP_SUM_TO, sum_to),
+		K(OP_ACT, act), K(OP_ACT_DX, act_dx), K(OP_SUM_TO, sum_to), K(OP_CAST, cast),
 		K(OP_LINEAR, linear), K(OP_LINEAR_DX, linear_dx), K(OP_LINEAR_DW, linear_dw),
 		K(OP_CONV2D, conv2d), K(OP_CONV2D_DX, conv2d_dx), K(OP_CONV2D_DW, conv2d_dw),
 		K(OP_UPSAMPLE, upsample), K(OP_UPSAMPLE_DX, upsample_dx), K(OP_CONCAT, concat),
