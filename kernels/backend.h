@@ -39,6 +39,8 @@ struct backend {
 	/* may return before it is done */
 	int    (*run)(struct backend *b, const struct call *c, struct err *e);
 	int    (*wait)(struct backend *b, struct err *e);
+	/* Bytes of the device's memory: all, and those that nobody holds. NULL: the machine's (mem_machine). */
+	int    (*memory)(struct backend *b, size_t *unused, size_t *all, struct err *e);
 	void   (*close)(struct backend *b);
 	void   *own;
 };
@@ -54,18 +56,20 @@ int cpu_open(struct backend **out, int threads, const char *isa, struct err *e);
  * these are the two functions that it shows, by these names. Both fail with the sentence that a user
  * should read. CUDA_SHAPE tells whether the object was built from the same headers.
  */
-#define CUDA_SHAPE (sizeof(struct call) * 1000 + sizeof(struct node) * 100 + sizeof(struct backend) + OP__COUNT)
+#define CUDA_SHAPE (sizeof(struct call) * 1000 + sizeof(struct node) * 100 + sizeof(struct backend) + \
+		    sizeof(struct cuda_report) * 10 + OP__COUNT)
 #define CUDA_MOST 16
 
 struct cuda_device {
 	char name[128];
 	int major, minor;       /* compute capability */
-	size_t memory, unused;  /* bytes; of unused ones 0 where the device would not say */
+	size_t memory;          /* bytes */
 };
 
 struct cuda_report {
 	int driver, runtime;    /* 13000 is CUDA 13.0; driver 0: none */
 	int n;                  /* devices, CUDA_MOST are listed */
+	char trouble[160];      /* why there are none, where the driver says more than that */
 	struct cuda_device device[CUDA_MOST];
 	char missing[1024];     /* ops that have no kernel yet, blanks between */
 };

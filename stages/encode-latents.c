@@ -7,11 +7,12 @@
 #include <string.h>
 
 #include "common/flow/stage.h"
+#include "kernels/run/device.h"
 #include "kernels/run/pipeline.h"
 #include "stages/shared/picture.h"
 
 struct encode_latents {
-	const char *model, *vae, *dtype;
+	const char *model, *vae, *dtype, *device;
 	struct opt_list weights;
 	int64_t tile;
 };
@@ -136,7 +137,8 @@ static int open_model(struct work *w, struct err *e)
 		return 0;
 	w->broken = pipeline_open(&w->p,
 				  &(struct pipeline_options){ .model = p->model, .vae = p->vae,
-			.configs_only = p->weights.n > 0, .threads = w->j->threads }, e) < 0 ||
+			.configs_only = p->weights.n > 0, .threads = w->j->threads,
+			.device = p->device }, e) < 0 ||
 		weights_add_tables(&w->p.weights, w->j->stores, &p->weights, e) < 0;
 	return w->broken ? -1 : 0;
 }
@@ -197,6 +199,13 @@ out:
 	return ret;
 }
 
+static int check(struct job *j, struct err *e)
+{
+	const struct encode_latents *p = j->params;
+
+	return device_check(p->device, e);
+}
+
 int main(int argc, char **argv)
 {
 	struct encode_latents p = { .dtype = "f32", .tile = 0 };
@@ -206,10 +215,12 @@ int main(int argc, char **argv)
 		{ "weights", OPT_REFS, &p.weights, "", "trained weights laid over the model's; may be repeated" },
 		{ "dtype", OPT_CHOICE, &p.dtype, "", "of the stored moments", .choices = "f32 f16 bf16" },
 		{ "tile", OPT_INT, &p.tile, "pixels", "encode larger pictures in squares of this side, blended; 0: whole", .max = 4096, .added = 1 },
+		DEVICE_ROW(&p.device),
 		{ 0 }
 	};
 	const struct stage stage = {
 		.name = "encode-latents", .version = 1, .input = INPUT_TABLE, .run = run,
+		.check = check,
 		.about = "encode pictures into the autoencoder's latents (mean and logvar)",
 	};
 

@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "common/flow/stage.h"
+#include "kernels/run/device.h"
 #include "stages/shared/hidden.h"
 
 struct encode_text {
-	const char *model, *tokenizer;
+	const char *model, *tokenizer, *device;
 	int64_t clip_skip, max_tokens;
 };
 
@@ -44,7 +45,7 @@ static int run(struct job *j, struct table *out, struct err *e)
 {
 	struct encode_text *p = j->params;
 	struct pipeline_options lo = { .model = p->model, .tokenizer = p->tokenizer,
-				       .threads = j->threads };
+				       .threads = j->threads, .device = p->device };
 	struct pipeline line = { 0 };
 	struct hidden h;
 	int ret = -1;
@@ -61,6 +62,13 @@ out:
 	return ret;
 }
 
+static int check(struct job *j, struct err *e)
+{
+	const struct encode_text *p = j->params;
+
+	return device_check(p->device, e);
+}
+
 int main(int argc, char **argv)
 {
 	struct encode_text p = { .clip_skip = 1, .max_tokens = 75 };
@@ -69,10 +77,12 @@ int main(int argc, char **argv)
 		{ "tokenizer", OPT_PATH, &p.tokenizer, "", "folder with vocab.json and merges.txt, if the model has none" },
 		{ "clip-skip", OPT_INT, &p.clip_skip, "layers", "1: the last layer's states, 2: of the one before", .min = 1, .max = 32 },
 		{ "max-tokens", OPT_INT, &p.max_tokens, "tokens", "75, 150 or 225 (in chunks of 75, as kohya does)", .min = 75, .max = 225 },
+		DEVICE_ROW(&p.device),
 		{ 0 }
 	};
 	const struct stage stage = {
 		.name = "encode-text", .version = ENCODE_TEXT_VERSION, .input = INPUT_TABLE, .run = run,
+		.check = check,
 		.about = "compute the text encoder's hidden states for each caption",
 	};
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "kernels/run/device.h"
 #include "stages/shared/draw.h"
 
 struct gen_class {
@@ -111,6 +112,7 @@ int main(int argc, char **argv)
 		{ "max-tokens", OPT_INT, &p.draw.max_tokens, "tokens", "75, 150 or 225", .min = 75, .max = 225 },
 		{ "concept", OPT_TEXT, &p.concept, "", "of several: which subject the class belongs to" },
 		{ "batch", OPT_INT, &p.draw.batch, "pictures", "that go from step to step together; 0: by their size", .min = 0, .max = 64, .quiet = 1 },
+		DEVICE_ROW(&p.draw.device),
 		{ 0 }
 	};
 	const struct stage stage = {

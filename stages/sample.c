@@ -11,6 +11,7 @@
 #include "common/base/file.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "kernels/run/device.h"
 #include "stages/shared/draw.h"
 #include "stages/shared/sheet.h"
 
@@ -344,6 +345,7 @@ int main(int argc, char **argv)
 		{ "enlarge", OPT_INT, &p.enlarge, "times", "the pictures on the sheet, for tiny ones", .min = 1, .max = 64 },
 		{ "out", OPT_PATH, &p.out, "", "FILE.png: the picture, or a sheet of several; FOLDER/: a file for each", .quiet = 1 },
 		{ "batch", OPT_INT, &p.draw.batch, "pictures", "that go from step to step together; 0: by their size", .min = 0, .max = 64, .quiet = 1 },
+		DEVICE_ROW(&p.draw.device),
 		{ 0 }
 	};
 	const struct stage stage = {

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "kernels/run/device.h"
+
 /* The part whose learning rate the log shows. */
 static enum part main_part(const struct run *r)
 {
@@ -69,7 +71,7 @@ static int prepare(struct run *r, struct err *e)
 	struct train_options *o = r->o;
 	struct pipeline_options lo = { .model = o->model, .vae = o->vae, .tokenizer = o->tokenizer,
 				       .configs_only = o->from_config || o->weights.n,
-				       .threads = r->j->threads };
+				       .threads = r->j->threads, .device = o->device };
 
 	if (pipeline_open(&r->line, &lo, e) < 0 ||
 	    weights_add_tables(&r->line.weights, r->j->stores, &o->weights, e) < 0 ||
@@ -179,6 +181,7 @@ int main(int argc, char **argv)
 		{ "keep-every", OPT_INT, &p.keep_every, "steps", "weights kept under their own reference", .min = 0, .max = 1e9, .quiet = 1 },
 		{ "save-every", OPT_INT, &p.save_every, "steps", "between saved states; 0: by time", .min = 0, .max = 1e9, .quiet = 1 },
 		{ "save-minutes", OPT_FLOAT, &p.save_minutes, "minutes", "between saved states; 0: not by time", .min = 0, .max = 1e6, .quiet = 1 },
+		DEVICE_ROW(&p.device),
 		{ "memory", OPT_SIZE, &p.memory, "bytes", "refuse to begin if more is needed; 0: what the machine has", .quiet = 1 },
 		{ "plan", OPT_FLAG, &p.plan, "", "print the memory needed for every shape, and end", .quiet = 1 },
 		{ 0 }

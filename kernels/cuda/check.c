@@ -20,7 +20,7 @@ int cuda_check_driver(const struct cuda_report *r, struct err *e)
 		return fail(e, "the NVIDIA driver is for CUDA %d.%d, this program needs CUDA %d.0: install a newer driver",
 			    r->driver / 1000, r->driver % 1000 / 10, r->runtime / 1000);
 	if (!r->n)
-		return fail(e, "the NVIDIA driver sees no GPU");
+		return fail(e, "the NVIDIA driver sees no GPU%s%s", *r->trouble ? ": " : "", r->trouble);
 	return 0;
 }
 

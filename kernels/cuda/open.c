@@ -119,6 +119,13 @@ static int dev_get(struct backend *b, void *host, const void *dev, size_t bytes,
 	return code != cudaSuccess || c->lane.failed ? failed(c, code, "memory was copied from it", e) : 0;
 }
 
+static int dev_memory(struct backend *b, size_t *unused, size_t *all, struct err *e)
+{
+	cudaError_t code = cudaMemGetInfo(unused, all);
+
+	return code != cudaSuccess ? failed(cuda_of(b), code, "it was asked for its memory", e) : 0;
+}
+
 static size_t dev_scratch(struct backend *b, const struct graph *g, id x)
 {
 	(void)b;
@@ -143,7 +150,6 @@ static void dev_close(struct backend *b)
 static void report_device(struct cuda_device *d, int i)
 {
 	struct cudaDeviceProp p;
-	size_t all = 0;
 
 	if (cudaGetDeviceProperties(&p, i) != cudaSuccess)
 		return;
@@ -151,19 +157,26 @@ static void report_device(struct cuda_device *d, int i)
 	d->major = p.major;
 	d->minor = p.minor;
 	d->memory = p.totalGlobalMem;
-	if (cudaSetDevice(i) != cudaSuccess || cudaMemGetInfo(&d->unused, &all) != cudaSuccess)
-		d->unused = 0;
 }
 
+/* Asks the driver, and opens no device: what nobody computes on is left as it is. */
 int booth_cuda_report(struct cuda_report *r, size_t shape, struct err *e)
 {
+	cudaError_t code;
+
 	if (cuda_check_shape(shape, e) < 0)
 		return -1;
 	*r = (struct cuda_report){ 0 };
 	cuda_missing(r->missing, sizeof r->missing);
 	cudaRuntimeGetVersion(&r->runtime);
-	if (cudaDriverGetVersion(&r->driver) != cudaSuccess || cudaGetDeviceCount(&r->n) != cudaSuccess)
+	if (cudaDriverGetVersion(&r->driver) != cudaSuccess)
+		r->driver = 0;
+	code = r->driver ? cudaGetDeviceCount(&r->n) : cudaErrorNoDevice;
+	if (code != cudaSuccess) {
 		r->n = 0;
+		if (code != cudaErrorNoDevice)
+			snprintf(r->trouble, sizeof r->trouble, "%s", cudaGetErrorString(code));
+	}
 	for (int i = 0; i < r->n && i < CUDA_MOST; i++)
 		report_device(&r->device[i], i);
 	cudaGetLastError();
@@ -176,7 +189,7 @@ static struct backend *backend_new(struct cuda *c, const struct cuda_device *d)
 
 	*b = (struct backend){
 		.name = "cuda", .alloc = dev_alloc, .release = dev_release, .put = dev_put,
-		.get = dev_get, .scratch = dev_scratch, .run = dev_run, .wait = dev_wait,
+		.get = dev_get, .scratch = dev_scratch, .run = dev_run, .wait = dev_wait, .memory = dev_memory,
 		.close = dev_close, .own = c,
 	};
 	snprintf(b->device, sizeof b->device, "cuda:%d, %.80s, %zu MB", c->device, d->name,

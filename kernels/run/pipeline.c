@@ -8,6 +8,7 @@
 #include "common/base/mem.h"
 #include "kernels/run/claim.h"
 #include "kernels/run/config.h"
+#include "kernels/run/device.h"
 
 /* ---- graphs ---- */
 
@@ -70,7 +71,7 @@ int pipeline_open(struct pipeline *p, const struct pipeline_options *o, struct e
 	struct checkpoint_options co = { .configs_only = o->configs_only };
 
 	*p = (struct pipeline){ 0 };
-	if (cpu_open(&p->b, o->threads, NULL, e) < 0 ||
+	if (device_open(&p->b, o->device, o->threads, e) < 0 ||
 	    checkpoint_open(&p->model, o->model, &co, e) < 0)
 		return -1;
 	if (o->vae && checkpoint_take_vae(&p->model, o->vae, e) < 0)

@@ -35,6 +35,7 @@ struct pipeline_options {
 	int configs_only;               /* parts of the model may lack weights:
 					 * they are trained from nothing */
 	int threads;
+	const char *device;             /* what computes (device.h); NULL: BOOTH_DEVICE's or auto */
 };
 
 int pipeline_open(struct pipeline *p, const struct pipeline_options *o, struct err *e);

@@ -14,6 +14,7 @@
 #include "common/base/mem.h"
 #include "common/base/talk.h"
 #include "common/base/text.h"
+#include "kernels/run/device.h"
 #include "stages/booth/screen.h"
 
 /* ---- ctrl-C: handed on once; the second time kills ---- */
@@ -77,7 +78,7 @@ static const char *device_of(const struct step *s)
 		if (!strcmp(s->words.at[i].text, "--device") && i + 1 < s->words.n)
 			return s->words.at[i + 1].text;
 	}
-	return "";
+	return NULL;
 }
 
 static int has_place(const struct runner *r, const struct task *t)
@@ -91,7 +92,7 @@ static int has_place(const struct runner *r, const struct task *t)
 		running++;
 		other = task_step(&r->task[i]);
 		if (uses_device(s->words.at[0].text) && uses_device(other->words.at[0].text) &&
-		    !strcmp(device_of(s), device_of(other)))
+		    device_same(device_of(s), device_of(other)))
 			return 0;
 	}
 	return running < r->jobs;

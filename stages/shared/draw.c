@@ -8,6 +8,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "common/data/image.h"
+#include "kernels/run/device.h"
 #include "kernels/run/pipeline.h"
 #include "stages/shared/loras.h"
 #include "stages/shared/parameters.h"
@@ -127,7 +128,7 @@ int draw_check(const struct draw_options *o, struct err *e)
 		return -1;
 	if (o->max_tokens != 75 && o->max_tokens != 150 && o->max_tokens != 225)
 		return fail(e, "--max-tokens is %lld; 75, 150 and 225 are possible", (long long)o->max_tokens);
-	return 0;
+	return device_check(o->device, e);
 }
 
 static int add_weights(struct draw *d, struct err *e)
@@ -171,7 +172,7 @@ static int open_model(struct draw *d, struct err *e)
 {
 	const struct draw_options *o = d->o;
 	struct pipeline_options po = { .model = o->model, .vae = o->vae, .tokenizer = o->tokenizer,
-				       .threads = d->j->threads };
+				       .threads = d->j->threads, .device = o->device };
 
 	if (d->p.b)
 		return 0;

@@ -1,6 +1,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/run/device.h"
 #include "stages/train/train.h"
 
 int train_check(struct job *j, struct err *e)
@@ -15,7 +16,7 @@ int train_check(struct job *j, struct err *e)
 		return fail(e, "--from-config makes a model, a LoRA needs one: use --method full or vae");
 	if (!strcmp(o->method, "vae") && o->class_table)
 		return fail(e, "--class has no meaning for --method vae");
-	return 0;
+	return device_check(o->device, e);
 }
 
 static void read_lora(struct run *r, enum part p)

@@ -26,7 +26,7 @@
 
 struct train_options {
 	const char *model, *vae, *tokenizer, *method, *parts;
-	const char *class_table;
+	const char *class_table, *device;
 	struct opt_list weights;
 	double prior_weight;
 	int64_t batch, accumulate, steps, epochs, seed;

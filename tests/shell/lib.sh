@@ -16,7 +16,8 @@ scratch=$TOP/build/scratch/$(basename "$0" .sh)-sh
 rm -rf "$scratch" && mkdir -p "$scratch" && cd "$scratch" || exit 1
 PATH=$BIN:$PATH
 unset BOOTH_STORE BOOTH_QUIET BOOTH_EXEC_PATH
-export PATH BIN TOP SHARED
+: "${BOOTH_DEVICE:=cpu}"                # where there is a GPU, too
+export PATH BIN TOP SHARED BOOTH_DEVICE
 tests_passed=0 tests_failed=0 tests_skipped=0
 
 test() {

@@ -442,8 +442,8 @@ static void refusals(void)
 	CHECK_INT(cuda_check_device(&r, 0, &e), -1);
 	CHECK_STR(e.text, "the NVIDIA driver sees no GPU");
 	r.n = 2;
-	r.device[0] = (struct cuda_device){ "Old", 6, 1, 1, 1 };
-	r.device[1] = (struct cuda_device){ "New", 7, 5, 1, 1 };
+	r.device[0] = (struct cuda_device){ "Old", 6, 1, 1 };
+	r.device[1] = (struct cuda_device){ "New", 7, 5, 1 };
 	CHECK_INT(cuda_check_device(&r, 2, &e), -1);
 	CHECK(strstr(e.text, "there is no GPU cuda:2: this machine has 2") != NULL);
 	CHECK_INT(cuda_check_device(&r, 0, &e), -1);

@@ -19,17 +19,38 @@ static void refused(const char *device, const char *says)
 
 static void words(void)
 {
-	static const char *const bad[] = { "", "gpu", "cuda:", "cuda:x", "cuda:1x", "cuda:-1", "cuda1", "CPU" };
+	static const char *const bad[] = { "gpu", "cuda:", "cuda:x", "cuda:1x", "cuda:-1", "cuda1", "CPU" };
 	struct backend *b = NULL;
 	struct err e;
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-		refused(bad[i], "wanted cpu, cuda or cuda:N");
+		refused(bad[i], "cpu, cuda, cuda:N and auto are possible");
 	CHECK_OK(device_open(&b, "cpu", 1, &e), e);
 	if (!b)
 		return;
 	CHECK_STR(b->name, "cpu");
 	b->close(b);
+}
+
+/* What nobody gave comes from the environment, and then is auto. */
+static void defaults(void)
+{
+	struct err e = { "" };
+
+	CHECK_STR(device_word(NULL), "auto");
+	CHECK_STR(device_word("cuda:2"), "cuda:2");
+	CHECK(device_same(NULL, "cuda") && device_same("cpu", NULL) && !device_same(NULL, "cuda:1"));
+	setenv("BOOTH_DEVICE", "cuda:1", 1);
+	CHECK_STR(device_word(NULL), "cuda:1");
+	CHECK_STR(device_word("cpu"), "cpu");
+	CHECK(device_same(NULL, "cuda:1") && !device_same(NULL, "cuda") && !device_same(NULL, "cpu"));
+	CHECK(device_same("cuda", "cuda:0") && device_same("a", "a") && !device_same("a", "b"));
+	CHECK_OK(device_check(NULL, &e), e);
+	setenv("BOOTH_DEVICE", "gpu", 1);
+	CHECK_INT(device_check(NULL, &e), -1);
+	CHECK_STR(e.text, "BOOTH_DEVICE is 'gpu'; cpu, cuda, cuda:N and auto are possible");
+	CHECK_OK(device_check("auto", &e), e);
+	unsetenv("BOOTH_DEVICE");
 }
 
 /* No object; a file that is none; in both cases the CPU is named as what runs. */
@@ -43,7 +64,7 @@ static void object(void)
 	setenv("BOOTH_LIB_PATH", folder, 1);
 	refused("cuda", "without CUDA: there is no 'build/scratch/device/booth-cuda.so'");
 	device_report(&b);
-	CHECK(strstr(buf_str(&b), "runs on\tthe CPU\n") != NULL);
+	CHECK(strstr(buf_str(&b), "auto\tthe CPU: this build of booth is without CUDA") != NULL);
 	snprintf(path, sizeof path, "%s/booth-cuda.so", folder);
 	f = fopen(path, "w");
 	CHECK(f && fputs("no object", f) >= 0 && !fclose(f));
@@ -64,7 +85,7 @@ static void real_object(void)
 		buf_release(&b);
 		SKIP("make cuda was not run");
 	}
-	CHECK(strstr(buf_str(&b), "runs on\t") != NULL);
+	CHECK(strstr(buf_str(&b), "auto\t") != NULL);
 	CHECK(!strstr(buf_str(&b), "can't be loaded"));
 	if (device_open(&g, "cuda", 1, &e) == 0) {
 		CHECK(strstr(buf_str(&b), "cuda:0\t") != NULL);
@@ -108,7 +129,9 @@ static void host_object(void)
 
 int main(void)
 {
+	unsetenv("BOOTH_DEVICE");
 	TEST(words);
+	TEST(defaults);
 	TEST(real_object);      /* before the other: it may come from BOOTH_LIB_PATH, too */
 	TEST(object);
 	TEST(host_object);

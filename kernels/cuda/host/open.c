@@ -79,6 +79,14 @@ static int host_wait(struct backend *b, struct err *e)
 	return 0;
 }
 
+static int host_memory(struct backend *b, size_t *unused, size_t *all, struct err *e)
+{
+	(void)b;
+	(void)e;
+	*unused = *all = mem_machine();
+	return 0;
+}
+
 static void host_close(struct backend *b)
 {
 	struct host_cuda *h = host_of(b);
@@ -103,7 +111,7 @@ int host_cuda_open(struct backend **out, enum host_order order, struct err *e)
 	**out = (struct backend){
 		.name = "cuda", .alloc = host_alloc, .release = host_release, .put = host_put,
 		.get = host_get, .scratch = host_scratch, .run = host_run_node, .wait = host_wait,
-		.close = host_close, .own = h,
+		.memory = host_memory, .close = host_close, .own = h,
 	};
 	strcpy((*out)->device, "CUDA kernels on the host, ");
 	strcat((*out)->device, words[order]);
