@@ -19,7 +19,7 @@ int booth_cuda_report(struct cuda_report *r, size_t shape, struct err *e)
 	if (cuda_check_shape(shape, e) < 0)
 		return -1;
 	*r = (struct cuda_report){ .driver = 13000, .runtime = 13000, .n = 1 };
-	r->device[0] = (struct cuda_device){ "the host's threads", 9, 0, memory, memory };
+	r->device[0] = (struct cuda_device){ "the host's threads", 9, 0, memory };
 	cuda_missing(r->missing, sizeof r->missing);
 	return 0;
 }
