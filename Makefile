@@ -49,7 +49,8 @@ FUZZ_SRC = $(wildcard tests/fuzz/*.c)
 # The CUDA backend's own kernels, compiled by the host's compiler: for tests/unit/cuda.c, and as the shared object
 # that BOOTH_LIB_PATH=$(B)/lib-host makes executables take for a GPU.
 CUDA_KERNELS = $(wildcard kernels/cuda/*.cu)
-CUDA_HOST_C = kernels/cuda/table.c kernels/cuda/check.c kernels/cuda/linear.c $(wildcard kernels/cuda/host/*.c)
+CUDA_HOST_C = kernels/cuda/table.c kernels/cuda/check.c kernels/cuda/linear.c kernels/cuda/convolve.c \
+	kernels/cuda/attend.c $(wildcard kernels/cuda/host/*.c)
 CUDA_HOST_OBJ = $(CUDA_KERNELS:%.cu=$(B)/%-host.o) $(CUDA_HOST_C:%.c=$(B)/%-host.o)
 CUDA_BASE_C = common/base/err.c common/base/mem.c common/base/dtype.c common/base/buf.c kernels/ir/graph.c
 HOST_FLAGS = -fPIC -fvisibility=hidden -ftls-model=initial-exec
@@ -63,9 +64,13 @@ CUDA_ARCHS = 75 80 86 89 90a
 CUDA_PTX = 90
 CUDA_CODE = $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
 	$(foreach a,$(CUDA_PTX),-gencode arch=compute_$(a),code=compute_$(a))
+# cuDNN is looked for when a GPU is opened; only its headers are wanted here, and CUDA's.
+CUDNN_INCLUDE = $(if $(wildcard $(CUDA_HOME)/include/cuda_runtime_api.h),$(firstword $(patsubst %/cudnn.h,%,$(wildcard \
+	$(CUDA_HOME)/include/cudnn.h /usr/local/include/cudnn.h /usr/include/cudnn.h /usr/include/*-linux-gnu/cudnn.h))))
+CUDNN_C = $(if $(CUDNN_INCLUDE),$(wildcard kernels/cuda/dnn/*.c),kernels/cuda/dnn_none.c)
 NVCC_FLAGS = -std=c++17 -O3 -I. $(CUDA_CODE) -Werror all-warnings \
 	-Xcompiler -fPIC,-fvisibility=hidden,-fno-threadsafe-statics,-fno-exceptions,-Wall,-Wextra,-Wno-missing-field-initializers
-CUDA_C = $(wildcard kernels/cuda/*.c) $(CUDA_BASE_C)
+CUDA_C = $(filter-out %/dnn_none.c,$(wildcard kernels/cuda/*.c)) $(CUDNN_C) $(CUDA_BASE_C)
 # What nvcc wraps kernels in needs nothing of the C++ library, so that gcc can link.
 CUDA_OBJ = $(CUDA_KERNELS:%.cu=$(B)/%-device.o) $(CUDA_C:%.c=$(B)/%-pic.o)
 
@@ -108,6 +113,8 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL) -MMD -MP -c -o $@ $<
 
+$(B)/kernels/cuda/dnn/%.o: ALL += -isystem $(CUDA_HOME)/include -isystem $(CUDNN_INCLUDE)
+
 $(B)/%-host.o: %.cu
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL) $(HOST_FLAGS) -MMD -MP -c -o $@ -x c $<
@@ -129,7 +136,7 @@ $(B)/%-device.o: %.cu
 
 $(B)/%-pic.o: %.c
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(STD) $(CFLAGS) -isystem $(CUDA_HOME)/include -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(STD) $(CFLAGS) -isystem $(CUDA_HOME)/include $(CUDNN_INCLUDE:%=-isystem %) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
 
 $(B)/lib/booth-cuda.so: $(CUDA_OBJ)
 	@mkdir -p $(@D)
@@ -163,6 +170,15 @@ $(B)/test/cuda: $(B)/tests/unit/cuda.o $(B)/libcudahost.a $(B)/libbooth.a
 	$(Q)$(CC) $(ALL) -o $@ $^ $(LIBS)
 
 $(B)/test/device $(B)/test/golden: | $(HOST_CUDA)
+
+# With a driver that only hands out kernels, so that plans can be made for GPUs that are not there.
+$(B)/test/dnn: $(B)/tests/unit/dnn.o $(patsubst %.c,$(B)/%.o,$(CUDNN_C) kernels/cuda/library.c) $(B)/libcudahost.a $(B)/libbooth.a | $(B)/test/libcuda.so.1
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL) -o $@ $^ $(LIBS)
+
+$(B)/test/libcuda.so.1: tests/driver/libcuda.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(STD) $(CFLAGS) -shared -fPIC -Wl,-soname,libcuda.so.1 -o $@ $<
 
 $(B)/test/%: $(B)/tests/unit/%.o $(B)/libbooth.a
 	@mkdir -p $(@D)

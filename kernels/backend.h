@@ -10,6 +10,7 @@
 #define KERNELS_BACKEND_H
 
 #include <stddef.h>
+#include "common/base/buf.h"
 #include "common/base/err.h"
 #include "kernels/ir/graph.h"
 
@@ -41,6 +42,8 @@ struct backend {
 	int    (*wait)(struct backend *b, struct err *e);
 	/* Bytes of the device's memory: all, and those that nobody holds. NULL: the machine's (mem_machine). */
 	int    (*memory)(struct backend *b, size_t *unused, size_t *all, struct err *e);
+	/* Lines that say how nodes run, as settled by scratch(), each once; NULL: it has nothing to say. */
+	void   (*report)(struct backend *b, struct buf *out);
 	void   (*close)(struct backend *b);
 	void   *own;
 };
@@ -72,6 +75,7 @@ struct cuda_report {
 	char trouble[160];      /* why there are none, where the driver says more than that */
 	struct cuda_device device[CUDA_MOST];
 	char missing[1024];     /* ops that have no kernel yet, blanks between */
+	char dnn[64], no_dnn[256];      /* "cuDNN 9.19.0", or why own kernels do its work */
 };
 
 typedef int booth_cuda_report_fn(struct cuda_report *out, size_t shape, struct err *e);

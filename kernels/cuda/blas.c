@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "common/base/mem.h"
+#include "kernels/cuda/library.h"
 
 #define NAME "libcublasLt.so.13"
-#define USUAL "/usr/local/cuda/lib64"
 
 /* What Hopper wants; older ones take less. */
 #define WORKSPACE ((size_t)32 << 20)
@@ -41,25 +41,9 @@ struct blas {
 	size_t n, cap;
 };
 
-static void *library_find(void)
-{
-	const char *path = getenv("BOOTH_CUDA_PATH");
-	void *handle = dlopen(NAME, RTLD_NOW | RTLD_LOCAL);
-	char *list = xasprintf("%s:" USUAL, path ? path : ""), *save = NULL;
-
-	for (char *f = strtok_r(list, ":", &save); f && !handle; f = strtok_r(NULL, ":", &save)) {
-		char *name = xasprintf("%s/" NAME, f);
-
-		handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-		free(name);
-	}
-	free(list);
-	return handle;
-}
-
 static int library_load(struct library *lib, struct err *e)
 {
-	void *handle = library_find(), *at;
+	void *handle = library_open(NAME), *at;
 
 	if (!handle)
 		return fail(e, "cuBLASLt (" NAME ") is not found: install it, or name its folder in BOOTH_CUDA_PATH");

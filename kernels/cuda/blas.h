@@ -1,7 +1,6 @@
 /*
- * Products by cuBLASLt, which is looked for when the first one is run: by its name, as the system finds
- * libraries, then in the folders of BOOTH_CUDA_PATH (':' between them) and CUDA's usual one. For each
- * description the library's first deterministic algorithm is taken and kept.
+ * Products by cuBLASLt, which is looked for when the first one is run (library.h). For each description the
+ * library's first deterministic algorithm is taken and kept.
  */
 #ifndef CUDA_BLAS_H
 #define CUDA_BLAS_H

@@ -10,6 +10,7 @@
 #include "common/base/mem.h"
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/dnn/open.h"
 #include "kernels/cuda/own.h"
 
 #define SHOWN __attribute__((visibility("default")))
@@ -21,6 +22,7 @@ struct cuda {
 	int device;
 	char name[128];
 	struct blas *blas;      /* opened by the first product */
+	struct err no_dnn;      /* why own kernels do cuDNN's work, until that was told */
 };
 
 static struct cuda *cuda_of(struct backend *b)
@@ -128,8 +130,7 @@ static int dev_memory(struct backend *b, size_t *unused, size_t *all, struct err
 
 static size_t dev_scratch(struct backend *b, const struct graph *g, id x)
 {
-	(void)b;
-	return cuda_scratch_of(g, x);
+	return cuda_scratch_of(&cuda_of(b)->lane, g, x);
 }
 
 static int dev_run(struct backend *b, const struct call *call, struct err *e)
@@ -142,6 +143,7 @@ static void dev_close(struct backend *b)
 	struct cuda *c = cuda_of(b);
 
 	blas_close(c->blas);
+	dnn_close(c->lane.dnn);
 	cudaStreamDestroy(c->lane.stream);
 	free(c);
 	free(b);
@@ -163,11 +165,14 @@ static void report_device(struct cuda_device *d, int i)
 int booth_cuda_report(struct cuda_report *r, size_t shape, struct err *e)
 {
 	cudaError_t code;
+	struct err no_dnn;
 
 	if (cuda_check_shape(shape, e) < 0)
 		return -1;
 	*r = (struct cuda_report){ 0 };
 	cuda_missing(r->missing, sizeof r->missing);
+	if (dnn_version(r->dnn, sizeof r->dnn, &no_dnn) < 0)
+		snprintf(r->no_dnn, sizeof r->no_dnn, "%.*s", (int)sizeof r->no_dnn - 1, no_dnn.text);
 	cudaRuntimeGetVersion(&r->runtime);
 	if (cudaDriverGetVersion(&r->driver) != cudaSuccess)
 		r->driver = 0;
@@ -183,6 +188,17 @@ int booth_cuda_report(struct cuda_report *r, size_t shape, struct err *e)
 	return 0;
 }
 
+static void dev_report(struct backend *b, struct buf *out)
+{
+	struct cuda *c = cuda_of(b);
+
+	if (c->lane.dnn)
+		dnn_report(c->lane.dnn, out);
+	else if (*c->no_dnn.text)
+		buf_addf(out, "convolutions and attention: own kernels (%s)\n", c->no_dnn.text);
+	c->no_dnn.text[0] = 0;
+}
+
 static struct backend *backend_new(struct cuda *c, const struct cuda_device *d)
 {
 	struct backend *b = xcalloc(1, sizeof *b);
@@ -190,7 +206,7 @@ static struct backend *backend_new(struct cuda *c, const struct cuda_device *d)
 	*b = (struct backend){
 		.name = "cuda", .alloc = dev_alloc, .release = dev_release, .put = dev_put,
 		.get = dev_get, .scratch = dev_scratch, .run = dev_run, .wait = dev_wait, .memory = dev_memory,
-		.close = dev_close, .own = c,
+		.report = dev_report, .close = dev_close, .own = c,
 	};
 	snprintf(b->device, sizeof b->device, "cuda:%d, %.80s, %zu MB", c->device, d->name,
 		 d->memory >> 20);
@@ -219,6 +235,9 @@ int booth_cuda_open(struct backend **out, int device, size_t shape, struct err *
 	c->lane.launch = launch;
 	c->lane.product = product;
 	memcpy(c->name, r.device[device].name, sizeof c->name);
+	/* settled for the run: without it, own kernels do its work */
+	dnn_open(&c->lane.dnn, &(struct dnn_options){ .stream = stream, .capability =
+		 r.device[device].major * 10 + r.device[device].minor }, &c->no_dnn);
 	*out = backend_new(c, &r.device[device]);
 	return 0;
 }

@@ -9,6 +9,7 @@
  *	lookup.cu        embed, timestep, dropout    loss.cu      mse, mse_dx, sumsq
  *	optimizer.cu     adamw, accum, ema           convert.cu   casts, layouts, noise
  *	linear.c         products (product.h)        conv.cu, attention.cu   kernels around products
+ *	convolve.c, attend.c   whole ones by cuDNN (dnn.h), which run where it takes them
  *	table.c          lists them by op and names what is missing
  */
 #ifndef CUDA_OWN_H
@@ -37,6 +38,7 @@ struct adamw_args {
 };
 
 struct product;
+struct dnn;
 
 /* Where kernels are launched: one stream's order, and what went wrong first. */
 struct lane {
@@ -44,6 +46,8 @@ struct lane {
 	void (*launch)(struct lane *l, void (*kernel)(void), const char *name, struct grid g,
 		       const void *args);
 	void (*product)(struct lane *l, const struct product *p);      /* product.h */
+	int tf32;               /* products of f32 may round to tf32 */
+	struct dnn *dnn;        /* dnn.h; NULL: kernels around products do its work */
 	int failed;             /* then nothing runs any more */
 	struct err why;
 	struct adamw_args adamw;        /* waiting; lane_flush() launches them */
@@ -61,8 +65,8 @@ extern const struct cuda_row cuda_table[OP__COUNT];
 /* Runs c's node, or fails: no kernel, a dtype that no kernel takes. */
 int lane_run(struct lane *l, const struct call *c, struct err *e);
 void lane_flush(struct lane *l);
-/* Bytes; 0 for an op that has no row. */
-size_t cuda_scratch_of(const struct graph *g, id x);
+/* Bytes; 0 for an op that has no row. Settles how x will run. */
+size_t cuda_scratch_of(struct lane *l, const struct graph *g, id x);
 
 #define LAUNCH(l, kernel, g, args) (l)->launch(l, (void (*)(void))(kernel), #kernel, g, &(args))
 

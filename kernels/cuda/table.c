@@ -1,5 +1,5 @@
 /* The CUDA backend's table, and how a node is run by it. */
-#include "kernels/cuda/own.h"
+#include "kernels/cuda/dnn.h"
 
 #define K(op, name) [op] = { cuda_##name, NULL }
 #define KS(op, name) [op] = { cuda_##name, cuda_##name##_scratch }
@@ -25,12 +25,23 @@ void lane_flush(struct lane *l)
 		adamw_launch(l);
 }
 
-size_t cuda_scratch_of(const struct graph *g, id x)
+static int is_convolution(enum op op) { return op >= OP_CONV2D && op <= OP_CONV2D_DW; }
+static int is_attention(enum op op) { return op == OP_ATTENTION || op == OP_ATTENTION_DX; }
+
+size_t cuda_scratch_of(struct lane *l, const struct graph *g, id x)
 {
 	const struct node *n = &g->node[x];
 	cuda_scratch *f = cuda_table[n->op].scratch;
+	int64_t bytes = is_convolution(n->op) ? convolve_scratch(l, n, g) :
+		is_attention(n->op) ? attend_scratch(l, n, g) : -1;
 
-	return f ? f(n, g) : 0;
+	return bytes >= 0 ? (size_t)bytes : f ? f(n, g) : 0;
+}
+
+/* 1: the library ran it. */
+static int run_whole(struct lane *l, const struct call *c)
+{
+	return (is_convolution(c->n->op) && convolve_run(l, c)) || (is_attention(c->n->op) && attend_run(l, c));
 }
 
 /*
@@ -87,6 +98,7 @@ int lane_run(struct lane *l, const struct call *c, struct err *e)
 		return -1;
 	if (op != OP_ADAMW)
 		lane_flush(l);
-	cuda_table[op].run(c, l);
+	if (!run_whole(l, c))
+		cuda_table[op].run(c, l);
 	return l->failed ? fail(e, "%s", l->why.text) : 0;
 }

@@ -236,6 +236,14 @@ static void report_driver(struct buf *out, const struct cuda_report *r)
 			 r->runtime / 1000, r->runtime % 1000 / 10);
 }
 
+static void report_dnn(struct buf *out, const struct cuda_report *r)
+{
+	if (*r->dnn)
+		buf_addf(out, "cudnn\t%s runs convolutions and attention\n", r->dnn);
+	else if (*r->no_dnn)
+		buf_addf(out, "cudnn\tno: %s; slower kernels of our own run convolutions and attention\n", r->no_dnn);
+}
+
 /* What auto takes, and why. */
 static void report_choice(struct buf *out)
 {
@@ -265,6 +273,7 @@ void device_report(struct buf *out)
 		buf_addf(out, "cuda\tno: %s\n", e.text);
 	} else {
 		report_driver(out, &r);
+		report_dnn(out, &r);
 		for (int i = 0; i < r.n && i < CUDA_MOST; i++)
 			report_gpu(out, &r, &o, i);
 	}

@@ -25,6 +25,21 @@ void arena_release(struct arena *a)
 	*a = (struct arena){ 0 };
 }
 
+/* BOOTH_KERNELS=1 in the environment: how each shape is run, as far as the backend had to choose. */
+static void report(struct backend *b)
+{
+	const char *wanted = getenv("BOOTH_KERNELS");
+	struct buf lines = { 0 };
+	char *save = NULL;
+
+	if (!b->report || !wanted || strcmp(wanted, "1"))
+		return;
+	b->report(b, &lines);
+	for (char *l = strtok_r(lines.at, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
+		talk("%s", l);
+	buf_release(&lines);
+}
+
 int session_plan(struct session *s, struct graph *g, struct backend *b, struct err *e)
 {
 	size_t *scratch = xcalloc((size_t)g->n + 1, sizeof *scratch);
@@ -37,6 +52,7 @@ int session_plan(struct session *s, struct graph *g, struct backend *b, struct e
 		scratch[i] = b->scratch(b, s->g, i);
 	plan_make(&s->plan, s->g, scratch);
 	free(scratch);
+	report(b);
 	return check && *check == '1' ? plan_check(&s->plan, s->g, e) : 0;
 }
 

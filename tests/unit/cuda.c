@@ -67,6 +67,33 @@ static void run_all(enum dtype type)
 	backends_close(&s);
 }
 
+static int is_whole(const struct kcase *k)
+{
+	return (k->op >= OP_CONV2D && k->op <= OP_CONV2D_DW) || k->op == OP_ATTENTION || k->op == OP_ATTENTION_DX;
+}
+
+/* The same with a library for whole convolutions and attention, whose place loops take here; not the long ones. */
+static void run_whole(const struct kcase *all, int n, enum dtype type, int strict)
+{
+	struct backend *b = NULL;
+	struct err e;
+
+	CHECK_OK(host_cuda_open(&b, HOST_FORWARD, &e), e);
+	host_cuda_dnn(b, strict);
+	for (int i = 0; i < n; i++)
+		if (is_whole(&all[i]) && (all[i].op > OP_CONV2D_DW || all[i].tol < LONG))
+			run_case_once(b, &all[i], type);
+	b->close(b);
+}
+
+static void whole(void)
+{
+	run_whole(cases, N_CASES, DT_BF16, 0);
+	run_whole(edges, N_EDGES, DT_BF16, 0);
+	run_whole(cases, N_CASES, DT_F32, 0);
+	run_whole(cases, N_CASES, DT_F32, 1);
+}
+
 static void f32(void) { run_all(DT_F32); }
 static void bf16(void) { run_all(DT_BF16); }
 static void f16(void) { run_all(DT_F16); }
@@ -465,6 +492,7 @@ int main(void)
 	TEST(f32);
 	TEST(bf16);
 	TEST(f16);
+	TEST(whole);
 	TEST(beside_cpu);
 	TEST(many_tensors);
 	TEST(noise);

@@ -57,5 +57,7 @@ enum host_order { HOST_FORWARD, HOST_BACKWARD, HOST_MIXED };
 int host_cuda_open(struct backend **out, enum host_order order, struct err *e);
 /* For what is not an op: casts, noise. Takes the host's own memory only. */
 struct lane *host_cuda_lane(struct backend *b);
+/* From now on with a library for whole convolutions and attention; strict: one that takes no bias with them. */
+void host_cuda_dnn(struct backend *b, int strict);
 
 #endif

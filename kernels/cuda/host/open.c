@@ -10,6 +10,7 @@ struct host_cuda {
 	struct lane lane;       /* first: launch() gets at the rest through it */
 	struct block *block;
 	struct memory memory;
+	struct host_dnn dnn;
 };
 
 static struct host_cuda *host_of(struct backend *b)
@@ -61,8 +62,7 @@ static int host_get(struct backend *b, void *host, const void *dev, size_t bytes
 
 static size_t host_scratch(struct backend *b, const struct graph *g, id x)
 {
-	(void)b;
-	return cuda_scratch_of(g, x);
+	return cuda_scratch_of(lane_of(b), g, x);
 }
 
 static int host_run_node(struct backend *b, const struct call *c, struct err *e)
@@ -116,6 +116,14 @@ int host_cuda_open(struct backend **out, enum host_order order, struct err *e)
 	strcpy((*out)->device, "CUDA kernels on the host, ");
 	strcat((*out)->device, words[order]);
 	return 0;
+}
+
+void host_cuda_dnn(struct backend *b, int strict)
+{
+	struct host_cuda *h = b->own;
+
+	h->dnn = host_dnn(strict);
+	h->lane.dnn = &h->dnn.dnn;
 }
 
 struct lane *host_cuda_lane(struct backend *b)

@@ -3,6 +3,7 @@
 #define CUDA_HOST_RUN_H
 
 #include "kernels/cuda/host/host.h"
+#include "kernels/cuda/dnn.h"
 #include "kernels/cuda/product.h"
 
 struct block;
@@ -12,5 +13,11 @@ void host_run(struct block *b, void (*kernel)(const void *args), const char *nam
 void host_free(struct block *b);
 
 void host_product(struct lane *l, const struct product *p);
+
+struct host_dnn {
+	struct dnn dnn;         /* first: its functions get at the rest through it */
+	int strict;             /* takes nothing fused */
+};
+struct host_dnn host_dnn(int strict);
 
 #endif
