@@ -169,7 +169,7 @@ $(B)/test/cuda: $(B)/tests/unit/cuda.o $(B)/libcudahost.a $(B)/libbooth.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL) -o $@ $^ $(LIBS)
 
-$(B)/test/device $(B)/test/golden: | $(HOST_CUDA)
+$(B)/test/device $(B)/test/device_ops $(B)/test/golden: | $(HOST_CUDA)
 
 # With a driver that only hands out kernels, so that plans can be made for GPUs that are not there.
 $(B)/test/dnn: $(B)/tests/unit/dnn.o $(patsubst %.c,$(B)/%.o,$(CUDNN_C) kernels/cuda/library.c) $(B)/libcudahost.a $(B)/libbooth.a | $(B)/test/libcuda.so.1

@@ -9,11 +9,16 @@
 #include "common/base/mem.h"
 #include "kernels/run/device.h"
 
-int golden_device(struct backend **out, struct err *e)
+const char *golden_device_name(void)
 {
 	const char *name = getenv("BOOTH_TEST_DEVICE");
 
-	return device_open(out, name && *name ? name : "cpu", 0, e);
+	return name && *name ? name : "cpu";
+}
+
+int golden_device(struct backend **out, struct err *e)
+{
+	return device_open(out, golden_device_name(), 0, e);
 }
 
 int golden_has(const struct gcase *c, const char *name)

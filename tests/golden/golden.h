@@ -73,6 +73,7 @@ int golden_compare_weight(struct gcase *c, const char *role, const char *weight,
 
 /* The device that networks run on: BOOTH_TEST_DEVICE, the CPU without. */
 struct backend;
+const char *golden_device_name(void);
 int golden_device(struct backend **out, struct err *e);
 
 /* For tables: tell of a row that differs; the first few are printed. */
