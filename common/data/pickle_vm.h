@@ -88,8 +88,13 @@ int pickle_add(struct unpickler *u, struct pickle_value *to, struct pickle_value
 	       struct err *e);
 
 /* A checkpoint of 2,500 weights with optimizer state makes some 200,000 values. */
+#ifndef FUZZING
 #define PICKLE_LIMIT ((size_t)1 << 22)
 #define PICKLE_BYTES ((size_t)1 << 28)  /* of all values; a few bytes can copy a long list */
+#else
+#define PICKLE_LIMIT ((size_t)1000)
+#define PICKLE_BYTES ((size_t)1 << 16)
+#endif
 
 /* pickle_stack.c: bytes of the file (-1: it ends there), values on the stack, marks. */
 int pickle_take(struct unpickler *u, size_t n, const unsigned char **out, struct err *e);

@@ -43,9 +43,10 @@ void fuzz_read(const void *at, size_t len);
 void memory_clear(void);
 void memory_file(const char *path, const uint8_t *at, size_t len);
 
-/* ---- a store's environments in memory: every stage's holds the same pairs, none is written ---- */
+/* ---- a store's environments in memory: every stage's holds the same pairs ---- */
 
 void memory_pair(int table, const void *key, size_t key_len, const uint8_t *at, size_t len);
 void memory_pairs_clear(void);
+void memory_keep(int yes);      /* what is written too, as far as there is room; else nothing of it */
 
 #endif
