@@ -165,7 +165,7 @@ $(B)/test/golden: $(GOLDEN_SRC:%.c=$(B)/%.o) $(B)/libbooth.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL) -o $@ $^ $(LIBS)
 
-$(B)/test/cuda: $(B)/tests/unit/cuda.o $(B)/libcudahost.a $(B)/libbooth.a
+$(B)/test/cuda $(B)/test/cuda_step: $(B)/test/%: $(B)/tests/unit/%.o $(B)/libcudahost.a $(B)/libbooth.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL) -o $@ $^ $(LIBS)
 

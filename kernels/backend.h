@@ -27,6 +27,8 @@ struct call {                   /* one node to run */
 	void *scratch;                  /* 64-byte aligned, as many bytes as scratch() said */
 };
 
+enum precision { PRECISION_F32, PRECISION_TF32, PRECISION_BF16, PRECISION_FP16 };
+
 struct backend {
 	const char *name;               /* "cpu", "cuda" */
 	char device[128];               /* in words: "AMD EPYC, 2 threads, avx512" */
@@ -45,6 +47,9 @@ struct backend {
 	/* Lines that say how nodes run, as settled by scratch(), each once; NULL: it has nothing to say. */
 	void   (*report)(struct backend *b, struct buf *out);
 	void   (*close)(struct backend *b);
+	unsigned lacks;                 /* bits 1 << enum precision: what the device can't compute in */
+	int tf32;                       /* set by who opened it: f32 products may round what they
+					 * multiply to TF32 */
 	void   *own;
 };
 

@@ -8,11 +8,12 @@
 
 #include "common/flow/stage.h"
 #include "kernels/run/device.h"
+#include "kernels/run/precision.h"
 #include "kernels/run/pipeline.h"
 #include "stages/shared/picture.h"
 
 struct encode_latents {
-	const char *model, *vae, *dtype, *device;
+	const char *model, *vae, *dtype, *device, *precision;
 	struct opt_list weights;
 	int64_t tile;
 };
@@ -47,13 +48,14 @@ static int find_columns(struct columns *c, struct table *t, struct err *e)
 	return 0;
 }
 
-static int check_finite(const struct tensor *t, struct err *e)
+static int check_finite(const struct work *w, const struct tensor *t, struct err *e)
 {
 	const float *v = t->at;
 
 	for (int64_t i = 0; i < tensor_count(t); i++)
 		if (!isfinite(v[i]))
-			return fail(e, "the autoencoder's result is not finite (value %lld is %g)", (long long)i, (double)v[i]);
+			return fail(e, "the autoencoder's result is not finite (value %lld is %g)%s", (long long)i, (double)v[i],
+				    w->p.type == DT_F16 ? ": it does not fit into fp16, use --precision bf16 or f32" : "");
 	return 0;
 }
 
@@ -98,7 +100,7 @@ static int compute(struct work *w, size_t row, const struct ref *image, struct a
 			err_prefix(e, "without --tile (--tile 512 takes less memory)");
 		goto out;
 	}
-	if (check_finite(&t, e) < 0)
+	if (check_finite(w, &t, e) < 0)
 		goto out;
 	measure(w, &t);
 	if (tensor_convert(&t, dtype_of_name(p->dtype), e) < 0 ||
@@ -116,7 +118,7 @@ out:
 static int item_key(struct work *w, size_t row, const struct ref *image, struct action *a,
 		    struct err *e)
 {
-	static const char *const params[] = { "model", "vae", "weights", "dtype", "tile", NULL };
+	static const char *const params[] = { "model", "vae", "weights", "dtype", "tile", "precision", NULL };
 
 	if (job_item_action(w->j, a, params, e) < 0)
 		return -1;
@@ -138,7 +140,7 @@ static int open_model(struct work *w, struct err *e)
 	w->broken = pipeline_open(&w->p,
 				  &(struct pipeline_options){ .model = p->model, .vae = p->vae,
 			.configs_only = p->weights.n > 0, .threads = w->j->threads,
-			.device = p->device }, e) < 0 ||
+			.device = p->device, .precision = p->precision }, e) < 0 ||
 		weights_add_tables(&w->p.weights, w->j->stores, &p->weights, e) < 0;
 	return w->broken ? -1 : 0;
 }
@@ -208,13 +210,14 @@ static int check(struct job *j, struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct encode_latents p = { .dtype = "f32", .tile = 0 };
+	struct encode_latents p = { .dtype = "f32", .precision = "f32" };
 	const struct opt opts[] = {
 		{ "model", OPT_PATH, &p.model, "", "the model: a diffusers folder or a single file", .required = 1 },
 		{ "vae", OPT_PATH, &p.vae, "", "another autoencoder" },
 		{ "weights", OPT_REFS, &p.weights, "", "trained weights laid over the model's; may be repeated" },
 		{ "dtype", OPT_CHOICE, &p.dtype, "", "of the stored moments", .choices = "f32 f16 bf16" },
 		{ "tile", OPT_INT, &p.tile, "pixels", "encode larger pictures in squares of this side, blended; 0: whole", .max = 4096, .added = 1 },
+		PRECISION_ROW(&p.precision),
 		DEVICE_ROW(&p.device),
 		{ 0 }
 	};

@@ -7,10 +7,11 @@
 
 #include "common/flow/stage.h"
 #include "kernels/run/device.h"
+#include "kernels/run/precision.h"
 #include "stages/shared/hidden.h"
 
 struct encode_text {
-	const char *model, *tokenizer, *device;
+	const char *model, *tokenizer, *device, *precision;
 	int64_t clip_skip, max_tokens;
 };
 
@@ -45,7 +46,8 @@ static int run(struct job *j, struct table *out, struct err *e)
 {
 	struct encode_text *p = j->params;
 	struct pipeline_options lo = { .model = p->model, .tokenizer = p->tokenizer,
-				       .threads = j->threads, .device = p->device };
+				       .threads = j->threads, .device = p->device,
+				       .precision = p->precision };
 	struct pipeline line = { 0 };
 	struct hidden h;
 	int ret = -1;
@@ -71,12 +73,13 @@ static int check(struct job *j, struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct encode_text p = { .clip_skip = 1, .max_tokens = 75 };
+	struct encode_text p = { .clip_skip = 1, .max_tokens = 75, .precision = "f32" };
 	const struct opt opts[] = {
 		{ "model", OPT_PATH, &p.model, "", "the model: a diffusers folder or a single file", .required = 1 },
 		{ "tokenizer", OPT_PATH, &p.tokenizer, "", "folder with vocab.json and merges.txt, if the model has none" },
 		{ "clip-skip", OPT_INT, &p.clip_skip, "layers", "1: the last layer's states, 2: of the one before", .min = 1, .max = 32 },
 		{ "max-tokens", OPT_INT, &p.max_tokens, "tokens", "75, 150 or 225 (in chunks of 75, as kohya does)", .min = 75, .max = 225 },
+		PRECISION_ROW(&p.precision),
 		DEVICE_ROW(&p.device),
 		{ 0 }
 	};

@@ -8,6 +8,7 @@
 
 #include "common/base/mem.h"
 #include "kernels/run/device.h"
+#include "kernels/run/precision.h"
 #include "stages/shared/draw.h"
 
 struct gen_class {
@@ -88,10 +89,10 @@ static int run(struct job *j, struct table *out, struct err *e)
 
 int main(int argc, char **argv)
 {
-	static const char *const params[] = { "model", "vae", "tokenizer", "clip-skip", "max-tokens", NULL };
+	static const char *const params[] = { "model", "vae", "tokenizer", "clip-skip", "max-tokens", "precision", NULL };
 	struct gen_class p = {
 		.draw = { .weight = 1, .ema = 1, .clip_skip = 1, .max_tokens = 75,
-			  .params = params },
+			  .precision = "f32", .params = params },
 		.prompt = { .steps = 30, .scale = 7.5 }, .negative = "", .concept = "",
 		.count = 200,
 	};
@@ -112,6 +113,7 @@ int main(int argc, char **argv)
 		{ "max-tokens", OPT_INT, &p.draw.max_tokens, "tokens", "75, 150 or 225", .min = 75, .max = 225 },
 		{ "concept", OPT_TEXT, &p.concept, "", "of several: which subject the class belongs to" },
 		{ "batch", OPT_INT, &p.draw.batch, "pictures", "that go from step to step together; 0: by their size", .min = 0, .max = 64, .quiet = 1 },
+		PRECISION_ROW(&p.draw.precision),
 		DEVICE_ROW(&p.draw.device),
 		{ 0 }
 	};

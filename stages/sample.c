@@ -12,6 +12,7 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "kernels/run/device.h"
+#include "kernels/run/precision.h"
 #include "stages/shared/draw.h"
 #include "stages/shared/sheet.h"
 
@@ -313,10 +314,10 @@ static int run(struct job *j, struct table *out, struct err *e)
 int main(int argc, char **argv)
 {
 	static const char *const params[] = { "model", "vae", "tokenizer", "lora", "lora-weight", "weight", "ema",
-		"clip-skip", "max-tokens", "eta", NULL };
+		"clip-skip", "max-tokens", "eta", "precision", NULL };
 	struct sample p = {
 		.draw = { .weight = 1, .ema = 1, .clip_skip = 1, .max_tokens = 75,
-			  .params = params },
+			  .precision = "f32", .params = params },
 		.otherwise = { .steps = 30, .scale = 7.5 }, .negative = "", .count = 1,
 		.enlarge = 1,
 	};
@@ -345,6 +346,7 @@ int main(int argc, char **argv)
 		{ "enlarge", OPT_INT, &p.enlarge, "times", "the pictures on the sheet, for tiny ones", .min = 1, .max = 64 },
 		{ "out", OPT_PATH, &p.out, "", "FILE.png: the picture, or a sheet of several; FOLDER/: a file for each", .quiet = 1 },
 		{ "batch", OPT_INT, &p.draw.batch, "pictures", "that go from step to step together; 0: by their size", .min = 0, .max = 64, .quiet = 1 },
+		PRECISION_ROW(&p.draw.precision),
 		DEVICE_ROW(&p.draw.device),
 		{ 0 }
 	};

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "kernels/run/device.h"
+#include "kernels/run/precision.h"
 
 /* The part whose learning rate the log shows. */
 static enum part main_part(const struct run *r)
@@ -27,13 +28,13 @@ static int go(struct run *r, struct err *e)
 	first = r->step;
 	start_mark(r, START_STATE);
 	while (r->step < r->steps) {
-		float loss, norm, lr = method_hyper(r, r->step).lr[main_part(r)];
+		float loss, norm, lr = method_hyper(r, r->step).lr[main_part(r)], scale = r->scale.scale;
 
 		if (step_run(r, &loss, &norm, e) < 0)
 			return -1;
 		if (r->step++ == first)
 			start_mark(r, START_STEP);
-		log_step(r, loss, norm, lr);
+		log_step(r, loss, norm, lr, scale);
 		if (r->o->validate_every && r->step % r->o->validate_every == 0 &&
 		    log_validate(r, e) < 0)
 			return -1;
@@ -71,7 +72,8 @@ static int prepare(struct run *r, struct err *e)
 	struct train_options *o = r->o;
 	struct pipeline_options lo = { .model = o->model, .vae = o->vae, .tokenizer = o->tokenizer,
 				       .configs_only = o->from_config || o->weights.n,
-				       .threads = r->j->threads, .device = o->device };
+				       .threads = r->j->threads, .device = o->device,
+				       .precision = o->precision };
 
 	if (pipeline_open(&r->line, &lo, e) < 0 ||
 	    weights_add_tables(&r->line.weights, r->j->stores, &o->weights, e) < 0 ||
@@ -79,6 +81,7 @@ static int prepare(struct run *r, struct err *e)
 		return -1;
 	if (noise_init(&r->noise, &r->line.noise, e) < 0)
 		return -1;
+	loss_scale_begin(&r->scale);
 	trainer_begin(&r->t, &r->config, r->line.b);
 	if (step_shapes(r, e) < 0 || trainer_plan(&r->t, e) < 0)
 		return -1;
@@ -124,6 +127,7 @@ int main(int argc, char **argv)
 		.beta2 = .999,
 		.eps = 1e-8, .weight_decay = 1e-2, .clip = 1, .separator = ",", .clip_skip = 1,
 		.max_tokens = 75, .rank = 16, .cover = "attention", .save_minutes = 10, .kl = 1e-6,
+		.precision = "f32",
 	};
 	const struct opt opts[] = {
 		{ "model", OPT_PATH, &p.model, "", "base model: a diffusers folder or a single file", .required = 1 },
@@ -181,6 +185,7 @@ int main(int argc, char **argv)
 		{ "keep-every", OPT_INT, &p.keep_every, "steps", "weights kept under their own reference", .min = 0, .max = 1e9, .quiet = 1 },
 		{ "save-every", OPT_INT, &p.save_every, "steps", "between saved states; 0: by time", .min = 0, .max = 1e9, .quiet = 1 },
 		{ "save-minutes", OPT_FLOAT, &p.save_minutes, "minutes", "between saved states; 0: not by time", .min = 0, .max = 1e6, .quiet = 1 },
+		PRECISION_ROW(&p.precision),
 		DEVICE_ROW(&p.device),
 		{ "memory", OPT_SIZE, &p.memory, "bytes", "refuse to begin if more is needed; 0: what the machine has", .quiet = 1 },
 		{ "plan", OPT_FLAG, &p.plan, "", "print the memory needed for every shape, and end", .quiet = 1 },

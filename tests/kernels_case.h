@@ -3,7 +3,7 @@
  * threads share it. `tol` is the largest error allowed, relative to the largest value wanted.
  *
  * What a source is filled with follows from its name (kernels_data in kernels.c): "ids 50" integers
- * below 50, "offset" values near 100, "positive", "time", "key", "hyper"; else values around 0.
+ * below 50, "offset" values near 100, "positive", "decay", "infinite", "nan", "time", "key", "hyper"; else values around 0.
  */
 #ifndef KERNELS_CASE_H
 #define KERNELS_CASE_H
@@ -255,13 +255,20 @@ static void case_sumsq(struct graph *g, const int64_t *p)
 	g_sumsq(g, case_x(g, "x", p));
 }
 
+/* A sum of squares that is finite, infinite (1) or no number (2). */
+static id case_norm2(struct graph *g, int64_t bad)
+{
+	return case_x(g, bad == 2 ? "nan" : bad ? "infinite" : "positive", DIM(1, 1, 1, 1));
+}
+
+/* n h w c, clipping, norm2 */
 static void case_adamw(struct graph *g, const int64_t *p)
 {
 	id w = g_weight(g, "w", p, 1), grad = case_x(g, "grad", p), m = g_state(g, "m", p);
 	id v = g_state(g, "positive", p), hyper = case_x(g, p[4] ? "hyper clip" : "hyper",
-							 DIM(1, 1, 1, 8));
+							 DIM(1, 1, 1, HYPER));
 
-	g_adamw(g, w, grad, m, v, hyper, case_x(g, "positive", DIM(1, 1, 1, 1)));
+	g_adamw(g, w, grad, m, v, hyper, case_norm2(g, p[5]));
 }
 
 static void case_accum(struct graph *g, const int64_t *p)
@@ -275,7 +282,7 @@ static void case_ema(struct graph *g, const int64_t *p)
 {
 	id e = g_state(g, "e", p), w = g_weight(g, "w", p, 0);
 
-	g_ema(g, e, w, case_x(g, "positive", DIM(1, 1, 1, 1)));
+	g_ema(g, e, w, case_x(g, "decay", DIM(1, 1, 1, 1)), case_norm2(g, p[5]));
 }
 
 #include "tests/kernels_table.h"

@@ -233,9 +233,9 @@ static void ref_loss(struct ref *r)
 static void ref_adamw(struct ref *r)
 {
 	const double *h = r->in[4].v, norm = sqrt(r->in[5].v[0]);
-	double clip = h[7] > 0 ? fmin(1, h[7] / (norm + 1e-6)) : 1;
+	double clip = h[8] * (h[7] > 0 ? fmin(1, h[7] / (norm * h[8] + 1e-6)) : 1);
 
-	for (int64_t i = 0; i < ten_count(&r->in[0]); i++) {
+	for (int64_t i = 0; isfinite(norm) && i < ten_count(&r->in[0]); i++) {
 		double *w = &r->in[0].v[i], *m = &r->in[2].v[i], *v = &r->in[3].v[i],
 			g = r->in[1].v[i] * clip;
 
@@ -248,7 +248,7 @@ static void ref_adamw(struct ref *r)
 
 static void ref_average(struct ref *r)
 {
-	for (int64_t i = 0; i < ten_count(&r->in[0]); i++) {
+	for (int64_t i = 0; (!r->in[3].v || isfinite(r->in[3].v[0])) && i < ten_count(&r->in[0]); i++) {
 		double *s = &r->in[0].v[i], d = r->n->op == OP_EMA ? r->in[2].v[0] : 0;
 
 		*s = r->n->op == OP_EMA ? d * *s + (1 - d) * r->in[1].v[i]

@@ -80,14 +80,16 @@ static double uniform(uint64_t *s)
 	return (double)(*s >> 11) * 0x1p-53;
 }
 
-static const float hyper_values[8] = { 1e-3f, .9f, .999f, 1e-8f, .01f, .271f, .003f, 0 };
+static const float hyper_values[HYPER] = { 1e-3f, .9f, .999f, 1e-8f, .01f, .271f, .003f, 0, .25f };
 
 /* What a float source's name says of number i, whose draw is u. */
 static float kernels_number(char kind, int clip, int64_t i, double u)
 {
 	switch (kind) {
 	case 'h': return i == 7 && clip ? .5f : hyper_values[i];
-	case 'p': return (float)u;
+	case 'p': case 'd': return (float)u;
+	case 'i': return INFINITY;
+	case 'n': return NAN;
 	case 't': return (float)(int)(u * 1000);
 	case 'o': return (float)(100 + u);
 	case 'l': return (float)(80 * u - 40);
@@ -97,7 +99,7 @@ static float kernels_number(char kind, int clip, int64_t i, double u)
 
 static void kernels_data(const struct node *n, float *to, uint64_t seed)
 {
-	static const char *const words[] = { "positive", "time", "offset", "large" };
+	static const char *const words[] = { "positive", "decay", "infinite", "nan", "time", "offset", "large" };
 	const char *name = n->name;
 	int32_t *ids = (int32_t *)(void *)to;
 	int64_t count = node_count(n);
@@ -178,8 +180,10 @@ static void compare(const struct way *w, const struct node *n, const char *which
 		norm += want->v[i] * want->v[i];
 	}
 	for (int64_t i = 0; i < ten_count(want); i++) {
-		double off = fabs(value_at(got->at, got->type, i) - want->v[i]);
+		double is = value_at(got->at, got->type, i), off = fabs(is - want->v[i]);
 
+		if (isnan(want->v[i]) ? isnan(is) : is == want->v[i])
+			continue;
 		far += off * off;
 		if (!(off <= worst)) {
 			worst = off;
@@ -381,7 +385,8 @@ static int stays_f32(const struct graph *g, const struct node *n, const struct k
 	if (n->op == OP_AUX && (from == OP_GROUP_NORM || from == OP_LAYER_NORM || from == OP_ATTENTION))
 		return 1;
 	return n->name && (!strncmp(n->name, "hyper", 5) || !strcmp(n->name, "positive") ||
-			   !strcmp(n->name, "time"));
+			   !strcmp(n->name, "decay") || !strcmp(n->name, "infinite") ||
+			   !strcmp(n->name, "nan") || !strcmp(n->name, "time"));
 }
 
 static void bench_build(struct bench *b, const struct way *w)

@@ -205,12 +205,16 @@ static const struct kcase cases[] = {
 	{ OP_ADAMW, SHORT, case_adamw, { 1, 1, 1, 1, 0 } },
 	{ OP_ADAMW, SHORT, case_adamw, { 1, 9, 5, 7, 1 } },
 	{ OP_ADAMW, SHORT, case_adamw, { 1, 1, 601, 133, 0 } },
+	{ OP_ADAMW, SHORT, case_adamw, { 1, 9, 5, 7, 1, 1 } },
+	{ OP_ADAMW, SHORT, case_adamw, { 1, 9, 5, 7, 0, 2 } },
 	{ OP_ACCUM, ROUND, case_accum, { 1, 1, 1, 1 } },
 	{ OP_ACCUM, ROUND, case_accum, { 1, 9, 5, 7 } },
 	{ OP_ACCUM, ROUND, case_accum, { 1, 1, 601, 133 } },
 	{ OP_EMA, ROUND, case_ema, { 1, 1, 1, 1 } },
 	{ OP_EMA, ROUND, case_ema, { 1, 9, 5, 7 } },
 	{ OP_EMA, ROUND, case_ema, { 1, 1, 601, 133 } },
+	{ OP_EMA, ROUND, case_ema, { 1, 9, 5, 7, 0, 1 } },
+	{ OP_EMA, ROUND, case_ema, { 1, 9, 5, 7, 0, 2 } },
 };
 
 #define N_CASES ((int)(sizeof cases / sizeof *cases))

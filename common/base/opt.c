@@ -281,6 +281,14 @@ static int put_list(struct buf *out, const struct opt_list *list)
 	return list->n ? 0 : -1;
 }
 
+static int is_first_choice(const struct opt *row)
+{
+	const char *s = *(const char **)row->at;
+	size_t n = strcspn(row->choices, " ");
+
+	return s && strlen(s) == n && !strncmp(s, row->choices, n);
+}
+
 static int is_zero(const struct opt *row)
 {
 	switch (row->type) {
@@ -288,6 +296,7 @@ static int is_zero(const struct opt *row)
 	case OPT_INT:
 	case OPT_SIZE: return *(int64_t *)row->at == 0;
 	case OPT_FLOAT: return *(double *)row->at == 0;
+	case OPT_CHOICE: return is_first_choice(row);
 	default: return 0;
 	}
 }

@@ -55,9 +55,10 @@ struct opt {
 	int quiet;              /* cannot change the result, stays out
 				 * of the key: threads, device, memory */
 	int required;
-	int added;              /* an option of numbers or a flag that came after the stage's first
-				 * release; 0 means what was done before it existed, and then stays
-				 * out of the key: results from that time are still known */
+	int added;              /* an option of numbers, a flag or a choice that came after the stage's
+				 * first release; 0 (of choices: the first) means what was done before
+				 * it existed, and then stays out of the key: results from that time
+				 * are still known */
 };
 
 /*

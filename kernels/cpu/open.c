@@ -171,7 +171,7 @@ int cpu_open(struct backend **out, int threads, const char *isa, struct err *e)
 	**out = (struct backend){
 		.name = "cpu", .alloc = cpu_alloc, .release = cpu_release, .put = cpu_put,
 		.get = cpu_get, .scratch = cpu_scratch_of, .run = cpu_run, .wait = cpu_wait,
-		.close = cpu_close, .own = own,
+		.close = cpu_close, .lacks = 1 << PRECISION_TF32, .own = own,
 	};
 	cpu_name(name, sizeof name);
 	snprintf((*out)->device, sizeof (*out)->device, "%s, %d thread%s, %s", name, own->threads,

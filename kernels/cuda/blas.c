@@ -27,6 +27,7 @@ struct library {
 /* cuBLASLt's matrices go by columns, so its A is our w, its B our x, and rows and columns change names. */
 struct plan {
 	struct product key;     /* without addresses */
+	int tf32;
 	int align;              /* bytes that all addresses are multiples of, 16 at most */
 	cublasLtMatmulDesc_t what;
 	cublasLtMatrixLayout_t a, b, d;
@@ -177,8 +178,10 @@ static int describe(struct blas *b, struct plan *p, struct err *e)
 	cublasOperation_t tb = p->key.x.turned ? CUBLAS_OP_T : CUBLAS_OP_N;
 	cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
 	cudaDataType_t bias = type_of(p->key.bias.type);
+	int rounded = p->tf32 && p->key.x.type == DT_F32;
+	cublasComputeType_t compute = rounded ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
 
-	if (check(b, b->lib.MatmulDescCreate(&p->what, CUBLAS_COMPUTE_32F, CUDA_R_32F), "a product", e) < 0 ||
+	if (check(b, b->lib.MatmulDescCreate(&p->what, compute, CUDA_R_32F), "a product", e) < 0 ||
 	    SET(p->what, TRANSA, ta) < 0 || SET(p->what, TRANSB, tb) < 0)
 		return -1;
 	if (p->key.bias.at && (SET(p->what, EPILOGUE, epilogue) < 0 || SET(p->what, BIAS_DATA_TYPE, bias) < 0))
@@ -233,24 +236,24 @@ static int choose(struct blas *b, struct plan *p, struct err *e)
 	return ret;
 }
 
-static struct plan *plan_find(struct blas *b, const struct product *p, struct err *e)
+static struct plan *plan_find(struct blas *b, const struct product *p, int tf32, struct err *e)
 {
 	struct product key = key_of(p);
 	int align = align_of(p);
 	struct plan *plan;
 
 	for (size_t i = 0; i < b->n; i++)
-		if (b->plan[i].align == align && same_key(&b->plan[i].key, &key))
+		if (b->plan[i].align == align && b->plan[i].tf32 == tf32 && same_key(&b->plan[i].key, &key))
 			return &b->plan[i];
 	b->plan = grow(b->plan, b->n, &b->cap, sizeof *b->plan);
 	plan = &b->plan[b->n++];
-	*plan = (struct plan){ .key = key, .align = align };
+	*plan = (struct plan){ .key = key, .tf32 = tf32, .align = align };
 	return describe(b, plan, e) < 0 || choose(b, plan, e) < 0 ? NULL : plan;
 }
 
-int blas_run(struct blas *b, const struct product *p, void *stream, struct err *e)
+int blas_run(struct blas *b, const struct product *p, int tf32, void *stream, struct err *e)
 {
-	struct plan *plan = plan_find(b, p, e);
+	struct plan *plan = plan_find(b, p, tf32, e);
 	float one = p->add.at ? 1 : 0;
 
 	if (!plan || (p->bias.at && SET(plan->what, BIAS_POINTER, p->bias.at) < 0))

@@ -9,7 +9,8 @@
 
 struct blas;
 int blas_open(struct blas **out, struct err *e);
-int blas_run(struct blas *b, const struct product *p, void *stream, struct err *e);
+/* tf32: products of f32 may round what they multiply. */
+int blas_run(struct blas *b, const struct product *p, int tf32, void *stream, struct err *e);
 void blas_close(struct blas *b);
 
 #endif

@@ -53,7 +53,7 @@ static void product(struct lane *l, const struct product *p)
 	struct cuda *c = (struct cuda *)(void *)l;
 
 	if ((!c->blas && blas_open(&c->blas, &l->why) < 0) ||
-	    blas_run(c->blas, p, l->stream, &l->why) < 0)
+	    blas_run(c->blas, p, l->b->tf32, l->stream, &l->why) < 0)
 		l->failed = 1;
 }
 
@@ -208,6 +208,9 @@ static struct backend *backend_new(struct cuda *c, const struct cuda_device *d)
 		.get = dev_get, .scratch = dev_scratch, .run = dev_run, .wait = dev_wait, .memory = dev_memory,
 		.report = dev_report, .close = dev_close, .own = c,
 	};
+	if (d->major < 8)
+		b->lacks = 1 << PRECISION_TF32 | 1 << PRECISION_BF16;
+	c->lane.b = b;
 	snprintf(b->device, sizeof b->device, "cuda:%d, %.80s, %zu MB", c->device, d->name,
 		 d->memory >> 20);
 	return b;

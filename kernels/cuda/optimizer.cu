@@ -2,6 +2,13 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/sides.h"
 
+#include <float.h>
+
+DEV int is_finite(float x)
+{
+	return fabsf(x) <= FLT_MAX;
+}
+
 /* Elements a block takes. */
 #define CHUNK (THREADS * VEC)
 
@@ -15,7 +22,8 @@ DEV struct adamw adamw_of(const float *h, const float *norm2)
 
 	a.clip = 1;
 	if (h[7] > 0)
-		a.clip = fminf(1, h[7] / (sqrtf(*norm2) + 1e-6f));
+		a.clip = fminf(1, h[7] / (sqrtf(*norm2) * h[8] + 1e-6f));
+	a.clip *= h[8];
 	a.keep = (float)(1 - (double)h[0] * h[4]);
 	a.b1 = h[1];
 	a.b2 = h[2];
@@ -69,7 +77,7 @@ KERNEL(adamw_all, adamw_args)
 	if (threadIdx.x == 0)
 		a[0] = adamw_of(p.hyper, p.norm2);
 	__syncthreads();
-	if (i < p.item[item].n)
+	if (i < p.item[item].n && is_finite(*p.norm2))
 		adamw_vec(a, &p.item[item], i);
 }
 
@@ -103,7 +111,7 @@ void cuda_adamw(const struct call *c, struct lane *l)
 }
 
 /* s = keep s + add x: keep and add are numbers, or (decay) d and 1 - d. */
-struct average_args { struct span s, x; const float *decay; int64_t n; float by; };
+struct average_args { struct span s, x; const float *decay, *norm2; int64_t n; float by; };
 
 KERNEL(average_all, average_args)
 {
@@ -111,7 +119,7 @@ KERNEL(average_all, average_args)
 	float keep, add;
 	struct vec s, x;
 
-	if (i >= p.n)
+	if (i >= p.n || (p.norm2 && !is_finite(*p.norm2)))
 		return;
 	keep = p.decay ? *p.decay : 1;
 	add = p.decay ? 1 - keep : p.by;
@@ -122,9 +130,9 @@ KERNEL(average_all, average_args)
 	put_v(p.s, i, p.n - i, s);
 }
 
-static void average(const struct call *c, struct lane *l, const float *decay, float by)
+static void average(const struct call *c, struct lane *l, const float *decay, const float *norm2, float by)
 {
-	struct average_args a = { span_of(&c->in[0]), span_of(&c->in[1]), decay,
+	struct average_args a = { span_of(&c->in[0]), span_of(&c->in[1]), decay, norm2,
 				  view_count(&c->in[0]), by };
 
 	LAUNCH(l, average_all, grid_of(blocks_of(a.n, VEC)), a);
@@ -132,10 +140,10 @@ static void average(const struct call *c, struct lane *l, const float *decay, fl
 
 void cuda_accum(const struct call *c, struct lane *l)
 {
-	average(c, l, NULL, c->n->at.accum.by);
+	average(c, l, NULL, NULL, c->n->at.accum.by);
 }
 
 void cuda_ema(const struct call *c, struct lane *l)
 {
-	average(c, l, (const float *)c->in[2].at, 0);
+	average(c, l, (const float *)c->in[2].at, (const float *)c->in[3].at, 0);
 }

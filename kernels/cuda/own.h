@@ -43,6 +43,7 @@ struct dnn;
 /* Where kernels are launched: one stream's order, and what went wrong first. */
 struct lane {
 	void *stream;
+	const struct backend *b;        /* whose lane it is; for b->tf32 */
 	void (*launch)(struct lane *l, void (*kernel)(void), const char *name, struct grid g,
 		       const void *args);
 	void (*product)(struct lane *l, const struct product *p);      /* product.h */

@@ -54,7 +54,7 @@ static int must_be_f32(enum op op, int in)
 	case OP_GROUP_NORM_DX: return in == 4;
 	case OP_LAYER_NORM_DX: return in == 3;
 	case OP_ADAMW: return in != 1;
-	case OP_EMA: return in == 2;
+	case OP_EMA: return in >= 2;
 	default: return 0;
 	}
 }

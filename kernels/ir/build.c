@@ -503,6 +503,7 @@ id g_adamw(struct graph *g, id w, id grad, id m, id v, id hyper, id norm2)
 	want_same(g, grad, n.dim, "adamw");
 	want_same(g, m, n.dim, "adamw");
 	want_same(g, v, n.dim, "adamw");
+	want_side(g, hyper, 3, HYPER, "adamw");
 	n.in[2] = m;
 	n.in[3] = v;
 	n.in[4] = hyper;
@@ -519,11 +520,12 @@ id g_accum(struct graph *g, id s, id grad, float by)
 	return emit2(g, n, s, grad);
 }
 
-id g_ema(struct graph *g, id e, id w, id decay)
+id g_ema(struct graph *g, id e, id w, id decay, id norm2)
 {
 	struct node n = like(g, OP_EMA, e);
 
 	want_same(g, w, n.dim, "ema");
 	n.in[2] = decay;
+	n.in[3] = norm2;
 	return emit2(g, n, e, w);
 }

@@ -128,16 +128,18 @@ id g_mse_dx(struct graph *g, id p, id target, id weight, id dloss);
 /* [1][1][1][1] = sum x^2, summed in f64 */
 id g_sumsq(struct graph *g, id x);
 /*
- * adamw, by effect: g' = g min(1, max_norm / (sqrt(norm2) + 1e-6)) if max_norm > 0; w *= 1 - lr wd;
- *	m = b1 m + (1 - b1) g';  v = b2 v + (1 - b2) g'^2
+ * adamw, by effect: g' = g by min(1, max_norm / (sqrt(norm2) by + 1e-6)), without max_norm g by;
+ *	w *= 1 - lr wd;  m = b1 m + (1 - b1) g';  v = b2 v + (1 - b2) g'^2
  *	w -= lr / c1 * m / (sqrt(v) / sqrt(c2) + eps)
- * hyper F32 [1][1][1][8] = { lr, b1, b2, eps, wd, c1 = 1 - b1^t, c2 = 1 - b2^t, max_norm }; lr == 0
- * with wd 0 still moves m, v.
+ * hyper F32 [1][1][1][HYPER] = { lr, b1, b2, eps, wd, c1 = 1 - b1^t, c2 = 1 - b2^t, max_norm, by }: by is
+ * one over what the loss was multiplied by; max_norm 0: no clipping; lr == 0 with wd 0 still moves m, v.
  * accum, by effect: s = s + by * g;  ema, by effect: e = d e + (1 - d) w, d = decay[0] (F32
  * [1][1][1][1]).
+ * adamw and ema change nothing where norm2, the gradients' sum of squares, is infinite or no number.
  */
+#define HYPER 9
 id g_adamw(struct graph *g, id w, id grad, id m, id v, id hyper, id norm2);
 id g_accum(struct graph *g, id s, id grad, float by);
-id g_ema(struct graph *g, id e, id w, id decay);
+id g_ema(struct graph *g, id e, id w, id decay, id norm2);
 
 #endif

@@ -48,7 +48,7 @@ const struct op_info op_info[OP__COUNT] = {
 	[OP_SUMSQ]         = { "sumsq",          1, 1, 1, 0, 1, 0 },
 	[OP_ADAMW]         = { "adamw",          6, 6, 0, 0, 1, 0 },
 	[OP_ACCUM]         = { "accum",          2, 2, 0, 0, 1, 0 },
-	[OP_EMA]           = { "ema",            3, 3, 0, 0, 1, 0 },
+	[OP_EMA]           = { "ema",            4, 4, 0, 0, 1, 0 },
 };
 
 void graph_release(struct graph *g)

@@ -6,11 +6,13 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "kernels/ir/fuse.h"
+#include "kernels/ir/lower.h"
 
 void network_begin(struct network *net, struct backend *b, network_build *build, const void *config,
 		   struct weight_source source)
 {
-	*net = (struct network){ .b = b, .build = build, .config = config, .source = source };
+	*net = (struct network){ .b = b, .build = build, .config = config, .source = source,
+				.type = DT_F32 };
 }
 
 static int fetch_one(struct pool *p, struct pool_entry *w, const struct weight_source *source,
@@ -58,14 +60,16 @@ static int plan_shape(struct network *net, struct network_shape *s, struct err *
 {
 	struct graph g = { 0 };
 	struct model m;
-	id *map;
+	id *map, *lowered;
 	int ret;
 
 	model_begin(&m, &g);
 	s->out = net->build(&m, net->config, s->side);
 	graph_keep(&g, s->out);
 	map = graph_fuse(&g);
-	s->out = map[s->out];
+	lowered = graph_lower(&g, net->type, NULL, NULL);
+	s->out = lowered[map[s->out]];
+	free(lowered);
 	free(map);
 	model_release(&m);
 	ret = net->pool.memory ? 0 : pool_declare(&net->pool, &g, e);

@@ -39,6 +39,7 @@ struct network {
 	network_build *build;
 	const void *config;             /* borrowed */
 	struct weight_source source;
+	enum dtype type;                /* F32 after network_begin; set another before the first shape */
 	struct pool pool;
 	struct arena arena;
 	struct network_shape *shape;

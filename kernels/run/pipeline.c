@@ -9,6 +9,7 @@
 #include "kernels/run/claim.h"
 #include "kernels/run/config.h"
 #include "kernels/run/device.h"
+#include "kernels/run/precision.h"
 
 /* ---- graphs ---- */
 
@@ -71,7 +72,9 @@ int pipeline_open(struct pipeline *p, const struct pipeline_options *o, struct e
 	struct checkpoint_options co = { .configs_only = o->configs_only };
 
 	*p = (struct pipeline){ 0 };
+	p->precision = o->precision ? o->precision : "f32";
 	if (device_open(&p->b, o->device, o->threads, e) < 0 ||
+	    precision_use(p->b, p->precision, &p->type, e) < 0 ||
 	    checkpoint_open(&p->model, o->model, &co, e) < 0)
 		return -1;
 	if (o->vae && checkpoint_take_vae(&p->model, o->vae, e) < 0)
@@ -121,9 +124,11 @@ struct network *pipeline_network(struct pipeline *p, struct network *net, enum p
 		fail(e, "'%s' has no %s%s", p->model.path, part_name(part), part == PART_VAE ? ": give --vae PATH" : "");
 		return NULL;
 	}
-	if (!net->b)
+	if (!net->b) {
 		network_begin(net, p->b, build, config,
 			      (struct weight_source){ weights_get, &p->weights, p->model.path });
+		net->type = p->type;
+	}
 	return net;
 }
 

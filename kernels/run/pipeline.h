@@ -16,6 +16,8 @@
 
 struct pipeline {
 	struct backend *b;
+	enum dtype type;                /* that networks are lowered to */
+	const char *precision;          /* as it was asked for, never NULL; borrowed */
 	struct checkpoint model;
 	struct weights weights;         /* add trained tables and LoRAs before the first use */
 	struct tokenizer *tokenizer;    /* NULL until text is needed */
@@ -35,6 +37,7 @@ struct pipeline_options {
 	int configs_only;               /* parts of the model may lack weights:
 					 * they are trained from nothing */
 	int threads;
+	const char *precision;          /* a word of precision.h; NULL: f32 */
 	const char *device;             /* what computes (device.h); NULL: BOOTH_DEVICE's or auto */
 };
 

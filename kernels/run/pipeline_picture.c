@@ -259,7 +259,8 @@ int pipeline_decode(struct pipeline *p, const float *latent, int64_t h, int64_t 
 		goto out;
 	for (int64_t i = 0; i < pixels; i++)
 		if (!isfinite(out[i])) {
-			fail(e, "the picture is not finite (value %lld is %g)", (long long)i, (double)out[i]);
+			fail(e, "the picture is not finite (value %lld is %g)%s", (long long)i, (double)out[i],
+			     p->type == DT_F16 ? ": it does not fit into fp16, use --precision bf16 or f32" : "");
 			goto out;
 		}
 	for (int64_t i = 0; i < pixels; i++)

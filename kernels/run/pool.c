@@ -27,6 +27,8 @@ static int declare(struct pool *p, const struct node *n, struct err *e)
 	struct pool_entry *w = find_unsorted(p, n->name);
 	char a[96], b[96];
 
+	if (w && w->type != n->type)
+		return fail(e, "'%s' is %s in one graph and %s in another", n->name, dtype_name(w->type), dtype_name(n->type));
 	if (w && !same_dim(w->dim, n->dim))
 		return fail(e, "'%s' is %s in one graph and %s in another", n->name, dim_text(w->dim, a), dim_text(n->dim, b));
 	if (w) {
@@ -35,7 +37,7 @@ static int declare(struct pool *p, const struct node *n, struct err *e)
 	}
 	p->entry = grow(p->entry, p->n, &p->cap, sizeof *p->entry);
 	w = &p->entry[p->n++];
-	*w = (struct pool_entry){ .name = xstrdup(n->name), .kind = n->op,
+	*w = (struct pool_entry){ .name = xstrdup(n->name), .type = n->type, .kind = n->op,
 				  .trainable = n->trainable };
 	memcpy(w->dim, n->dim, sizeof w->dim);
 	return 0;
@@ -57,7 +59,7 @@ static int64_t entry_count(const struct pool_entry *w)
 
 static size_t entry_bytes(const struct pool_entry *w)
 {
-	return ((size_t)entry_count(w) * sizeof(float) + ALIGN - 1) / ALIGN * ALIGN;
+	return ((size_t)entry_count(w) * dtype_size(w->type) + ALIGN - 1) / ALIGN * ALIGN;
 }
 
 size_t pool_bytes(const struct pool *p)
@@ -189,6 +191,39 @@ static int check_finite(const char *name, const float *v, int64_t first, int64_t
 	return 0;
 }
 
+/* Did a finite v become infinite in `type`? bf16 ends where f32 does, but for its last half step. */
+static int check_range(const char *name, const uint16_t *h, enum dtype type, const float *v, int64_t first,
+		       int64_t n, struct err *e)
+{
+	uint16_t infinite = type == DT_F16 ? 0x7c00 : 0x7f80;
+	int bad = 0;
+
+#pragma omp simd reduction(| : bad)
+	for (int64_t i = 0; i < n; i++)
+		bad |= (h[i] & 0x7fff) == infinite;
+	for (int64_t i = 0; bad && i < n; i++)
+		if ((h[i] & 0x7fff) == infinite)
+			return fail(e, "weight '%s' does not fit into %s: element %lld is %g; --precision bf16 or f32 takes it",
+				    name, type == DT_F16 ? "fp16" : "bf16", (long long)(first + i), (double)v[i]);
+	return 0;
+}
+
+/* Elements from number `first` on onto the device, in the entry's type. `room`: for as many floats. */
+static int put_values(const struct pool *p, const struct pool_entry *w, const float *v, int64_t first,
+		      int64_t n, void *room, struct err *e)
+{
+	size_t size = dtype_size(w->type);
+	const void *from = v;
+
+	if (w->type != DT_F32) {
+		row_from_f32(room, w->type, v, n);
+		if (check_range(w->name, room, w->type, v, first, n, e) < 0)
+			return -1;
+		from = room;
+	}
+	return p->b->put(p->b, p->memory + w->at + (size_t)first * size, from, (size_t)n * size, e);
+}
+
 /* Rows of a filter, or single elements of anything else: what a weight is put by. */
 static int64_t unit_of(const struct pool_entry *w)
 {
@@ -215,8 +250,8 @@ static int put_units(struct pool *p, const struct pool_entry *w, const struct te
 		turn(b, v, n, w->dim[3], w->dim[1] * w->dim[2]);
 		v = b;
 	}
-	return p->b->put(p->b, p->memory + w->at + (size_t)at * sizeof *v, v,
-			 (size_t)count * sizeof *v, e);
+	/* a and b have served: what v is not in takes the narrow values */
+	return put_values(p, w, v, at, count, v == a ? b : a, e);
 }
 
 int pool_put(struct pool *p, struct pool_entry *w, const struct tensor *t, struct err *e)
@@ -262,13 +297,31 @@ out:
 
 int pool_put_raw(struct pool *p, struct pool_entry *w, const float *in, struct err *e)
 {
+	void *room = NULL;
+	int ret = -1;
+
+	if (w->type == DT_F32 ||
+	    mem_try(&room, (size_t)entry_count(w) * dtype_size(w->type), w->name, e) == 0)
+		ret = put_values(p, w, in, 0, entry_count(w), room, e);
+	free(room);
 	w->set = 1;
-	return p->b->put(p->b, p->memory + w->at, in, (size_t)entry_count(w) * sizeof *in, e);
+	return ret;
 }
 
 int pool_get_raw(const struct pool *p, const struct pool_entry *w, float *out, struct err *e)
 {
-	return p->b->get(p->b, out, p->memory + w->at, (size_t)entry_count(w) * sizeof *out, e);
+	int64_t n = entry_count(w);
+	size_t bytes = (size_t)n * dtype_size(w->type);
+	void *raw = NULL;
+	int ret = -1;
+
+	if (w->type == DT_F32)
+		return p->b->get(p->b, out, p->memory + w->at, bytes, e);
+	if (mem_try(&raw, bytes, w->name, e) == 0 &&
+	    (ret = p->b->get(p->b, raw, p->memory + w->at, bytes, e)) == 0)
+		row_to_f32(out, raw, w->type, n);
+	free(raw);
+	return ret;
 }
 
 int pool_fill(struct pool *p, struct pool_entry *w, float value, struct err *e)
@@ -277,13 +330,12 @@ int pool_fill(struct pool *p, struct pool_entry *w, float value, struct err *e)
 	void *v;
 	int ret = 0;
 
-	if (mem_try(&v, (size_t)step * sizeof(float), w->name, e) < 0)
+	if (mem_try(&v, 2 * (size_t)step * sizeof(float), w->name, e) < 0)
 		return -1;
 	for (int64_t i = 0; i < step; i++)
 		((float *)v)[i] = value;
 	for (int64_t at = 0; ret == 0 && at < n; at += step)
-		ret = p->b->put(p->b, p->memory + w->at + (size_t)at * sizeof(float), v,
-				(size_t)(n - at < step ? n - at : step) * sizeof(float), e);
+		ret = put_values(p, w, v, at, n - at < step ? n - at : step, (float *)v + step, e);
 	free(v);
 	w->set = ret == 0;
 	return ret;

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "common/base/mem.h"
-#include "kernels/ir/fuse.h"
-#include "kernels/ir/grad.h"
+#include "common/base/text.h"
+#include "kernels/ir/build.h"
 #include "kernels/run/trainer_graph.h"
 
 void trainer_begin(struct trainer *t, const struct trainer_config *c, struct backend *b)
@@ -105,16 +105,22 @@ static int put_if(struct session *s, const char *name, const void *values, struc
 	return session_put(s, name, values, e);
 }
 
+static float scale_of(const struct trainer *t, const struct hyper *h)
+{
+	return t->c.type == DT_F16 && h && h->scale > 0 ? h->scale : 1;
+}
+
 static int put_hyper(const struct trainer *t, struct session *s, const struct hyper *h,
 		     struct err *e)
 {
 	float ema = h->ema_decay;
 
 	for (int i = 0; i < PART__COUNT; i++) {
-		float v[8] = {
+		float v[HYPER] = {
 			h->lr[i], h->beta1, h->beta2, h->eps, h->weight_decay,
 			(float)(1 - pow(h->beta1, (double)h->step)),
 			(float)(1 - pow(h->beta2, (double)h->step)), h->max_norm,
+			1 / scale_of(t, h),
 		};
 
 		if (t->c.train[i] && put_if(s, trainer_hyper_name(i), v, e) < 0)
@@ -127,7 +133,7 @@ int trainer_run(struct trainer *t, int index, const struct microbatch *b, const 
 		float *loss, float *norm, struct err *e)
 {
 	struct trainer_shape *s = &t->shape[index];
-	float norm2 = 0;
+	float norm2 = 0, scale = scale_of(t, h);
 
 	if (put_if(&s->session, "noisy", b->noisy, e) < 0 || put_if(&s->session, "target", b->target, e) < 0 ||
 	    put_if(&s->session, "timestep", b->timestep, e) < 0 ||
@@ -135,7 +141,8 @@ int trainer_run(struct trainer *t, int index, const struct microbatch *b, const 
 	    put_if(&s->session, "hidden", b->hidden, e) < 0 || put_if(&s->session, "ids", b->ids, e) < 0 ||
 	    put_if(&s->session, "dropout_key", b->dropout_key, e) < 0 ||
 	    put_if(&s->session, "image", b->image, e) < 0 ||
-	    put_if(&s->session, "noise", b->noise, e) < 0 || put_if(&s->session, "join", s->join, e) < 0)
+	    put_if(&s->session, "noise", b->noise, e) < 0 || put_if(&s->session, "join", s->join, e) < 0 ||
+	    put_if(&s->session, "loss_scale", &scale, e) < 0)
 		return -1;
 	if (h && put_hyper(t, &s->session, h, e) < 0)
 		return -1;
@@ -144,7 +151,17 @@ int trainer_run(struct trainer *t, int index, const struct microbatch *b, const 
 	if (s->norm2 != NONE && session_get(&s->session, s->norm2, &norm2, e) < 0)
 		return -1;
 	if (norm)
-		*norm = sqrtf(norm2);
+		*norm = sqrtf(norm2) / scale;
+	return 0;
+}
+
+/* Sums that are infinite stay so, whatever is taken from them. */
+static int clear_sums(struct trainer *t, struct err *e)
+{
+	for (size_t i = 0; i < t->pool.n; i++)
+		if (starts_with(t->pool.entry[i].name, "grad.") &&
+		    pool_fill(&t->pool, &t->pool.entry[i], 0, e) < 0)
+			return -1;
 	return 0;
 }
 
@@ -155,6 +172,6 @@ int trainer_update(struct trainer *t, const struct hyper *h, float *norm, struct
 	if (put_hyper(t, &t->update, h, e) < 0 || session_run(&t->update, e) < 0 ||
 	    session_get(&t->update, t->update_norm2, &norm2, e) < 0)
 		return -1;
-	*norm = sqrtf(norm2);
-	return 0;
+	*norm = sqrtf(norm2) / scale_of(t, h);
+	return isfinite(norm2) ? 0 : clear_sums(t, e);
 }

@@ -9,6 +9,10 @@
  * and accumulation are weights: 1/n a picture for a plain mean, and divided by the number of
  * micro-batches.
  *
+ * In bf16 and f16 (config.type; kernels/ir/lower.h) weights that learn, their moments, sums and averages
+ * are f32 as ever. f16's gradients are those of the loss times hyper.scale, or small ones would be 0; a step
+ * whose gradients are infinite or no numbers changes nothing (loss_scale.h).
+ *
  * Names in the pool: the weights' own ("unet.conv_in.weight", "lora.unet.....lora_A.weight"), and for each
  * trainable one "adam_m.NAME", "adam_v.NAME", "grad.NAME" (with accumulation), "ema.NAME" (with averages).
  */
@@ -19,8 +23,6 @@
 #include "kernels/model/part.h"
 #include "kernels/run/session.h"
 
-
-
 struct trainer_config {
 	struct unet_config unet;
 	struct text_config text;
@@ -30,6 +32,7 @@ struct trainer_config {
 	int text_skip;                  /* layers of the text encoder left out (clip_skip - 1) */
 	int64_t tokens;                 /* hidden states a caption: 77, or 75 n + 2 */
 	int chunks;                     /* rows of 77 ids a caption */
+	enum dtype type;                /* that is computed in: BF16, F16; DT_NONE is F32, too */
 	int accumulate;                 /* some step has several
 					 * micro-batches: keep gradient sums */
 	int ema;                        /* keep an average of the weights */
@@ -83,15 +86,17 @@ struct hyper {                  /* of one update */
 	float beta1, beta2, eps, weight_decay, max_norm;        /* max_norm 0: no clipping */
 	int64_t step;           /* counts updates from 1, for the bias correction */
 	float ema_decay;
+	float scale;            /* in f16 the loss is multiplied by this (0: by 1) */
 };
 
 /*
  * Run micro-batch `b` in shape `index`; *loss gets its weighted loss. With key.alone the update is
- * done too and *norm gets the gradient norm (before clipping).
+ * done too and *norm gets the gradient norm (before clipping, of the loss as it is); where that is
+ * not finite nothing was changed.
  */
 int trainer_run(struct trainer *t, int index, const struct microbatch *b, const struct hyper *h,
 		float *loss, float *norm, struct err *e);
-/* After several micro-batches: the update; gradient sums are zero again. */
+/* After several micro-batches: the update, or none as above; gradient sums are zero again. */
 int trainer_update(struct trainer *t, const struct hyper *h, float *norm, struct err *e);
 
 /* Is the text encoder part of the graph (trained, or frozen half-way)? */

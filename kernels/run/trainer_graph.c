@@ -8,6 +8,7 @@
 #include "kernels/ir/build.h"
 #include "kernels/ir/fuse.h"
 #include "kernels/ir/grad.h"
+#include "kernels/ir/lower.h"
 
 static const char *const hyper_names[PART__COUNT] = { "hyper_unet", "hyper_vae", "hyper_text" };
 
@@ -145,7 +146,7 @@ static void emit_updates(const struct trainer_config *c, struct graph *g, const 
 	id hyper[PART__COUNT];
 
 	for (int i = 0; i < PART__COUNT; i++)
-		hyper[i] = c->train[i] ? g_input(g, hyper_names[i], DT_F32, 1, 1, 1, 8) : NONE;
+		hyper[i] = c->train[i] ? g_input(g, hyper_names[i], DT_F32, 1, 1, 1, HYPER) : NONE;
 	for (id x = 0; x < n; x++) {
 		struct node w = g->node[x];
 
@@ -154,7 +155,7 @@ static void emit_updates(const struct trainer_config *c, struct graph *g, const 
 		g_adamw(g, x, grad[x], prefixed(g, "adam_m", &w), prefixed(g, "adam_v", &w),
 			hyper[part_of(w.name)], norm2);
 		if (c->ema)
-			g_ema(g, prefixed(g, "ema", &w), x, g_input(g, "ema_decay", DT_F32, 1, 1, 1, 1));
+			g_ema(g, prefixed(g, "ema", &w), x, g_input(g, "ema_decay", DT_F32, 1, 1, 1, 1), norm2);
 	}
 }
 
@@ -176,10 +177,16 @@ static void emit_sums(struct graph *g, const id *grad, id n)
 		}
 }
 
+/* What gradients are taken of. */
+static id scaled_loss(const struct trainer_config *c, struct graph *g, id loss)
+{
+	return c->type == DT_F16 ? g_mul(g, loss, g_input(g, "loss_scale", DT_F32, 1, 1, 1, 1)) : loss;
+}
+
 static void emit_backward(const struct trainer_config *c, struct trainer_shape *s, struct graph *g)
 {
-	id n = g->n;
-	id *grad = grad_emit(g, s->loss, NULL, 0);
+	id loss = scaled_loss(c, g, s->loss), n = g->n;
+	id *grad = grad_emit(g, loss, NULL, 0);
 
 	keep_trainable(g, grad, n);
 	if (s->key.alone) {
@@ -192,10 +199,19 @@ static void emit_backward(const struct trainer_config *c, struct trainer_shape *
 	free(grad);
 }
 
+/* A weight that learns somewhere in the training is f32 in all of its graphs. */
+static int learns(const void *config, const char *name)
+{
+	const struct trainer_config *c = config;
+	int part = part_of(name), lora = !strncmp(name, "lora.", 5);
+
+	return c->train[part] && lora == (c->lora[part] != NULL);
+}
+
 void trainer_graph(const struct trainer_config *c, struct trainer_shape *s, struct graph *g)
 {
 	struct model m;
-	id *map;
+	id *map, *lowered;
 
 	model_begin(&m, g);
 	s->norm2 = NONE;
@@ -204,8 +220,10 @@ void trainer_graph(const struct trainer_config *c, struct trainer_shape *s, stru
 	if (!s->key.validate)
 		emit_backward(c, s, g);
 	map = graph_fuse(g);
-	s->loss = map[s->loss];
-	s->norm2 = s->norm2 == NONE ? NONE : map[s->norm2];
+	lowered = graph_lower(g, c->type ? c->type : DT_F32, learns, c);
+	s->loss = lowered[map[s->loss]];
+	s->norm2 = s->norm2 == NONE ? NONE : lowered[map[s->norm2]];
+	free(lowered);
 	free(map);
 	model_release(&m);
 }

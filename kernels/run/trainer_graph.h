@@ -16,7 +16,7 @@ struct trainer_shape {
 
 const char *trainer_hyper_name(int part);       /* "hyper_unet", ... */
 
-/* Build, differentiate and fuse the graph of s->key into g; fills s->loss, norm2. */
+/* Build, differentiate, fuse and lower the graph of s->key into g; fills s->loss, norm2. */
 void trainer_graph(const struct trainer_config *c, struct trainer_shape *s, struct graph *g);
 
 /* The update of all trainable weights of `like` from their gradient sums. */

@@ -172,7 +172,8 @@ static int open_model(struct draw *d, struct err *e)
 {
 	const struct draw_options *o = d->o;
 	struct pipeline_options po = { .model = o->model, .vae = o->vae, .tokenizer = o->tokenizer,
-				       .threads = d->j->threads, .device = o->device };
+				       .threads = d->j->threads, .device = o->device,
+				       .precision = o->precision };
 
 	if (d->p.b)
 		return 0;

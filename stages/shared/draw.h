@@ -12,7 +12,7 @@
 #define DRAW_PIXELS (512 * 512)         /* of a batch, where --batch is not given */
 
 struct draw_options {                   /* the same for all pictures */
-	const char *model, *vae, *tokenizer, *device;
+	const char *model, *vae, *tokenizer, *device, *precision;
 	struct opt_list lora, lora_weight;      /* files, and a weight for each (1
 						 * where there is none) */
 	double weight;                  /* of the LoRA in the main input */

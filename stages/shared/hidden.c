@@ -25,6 +25,8 @@ static void key(const struct hidden *h, struct action *a, const char *caption)
 	action_begin(a, "encode-text", ENCODE_TEXT_VERSION, "item");
 	action_paramf(a, "clip-skip", "%lld", (long long)h->clip_skip);
 	action_paramf(a, "max-tokens", "%lld", (long long)h->max_tokens);
+	if (strcmp(h->p->precision, "f32"))
+		action_param(a, "precision", h->p->precision);
 	action_input(a, "model", &h->model);
 	action_input(a, "tokenizer", &h->tokenizer);
 	action_input(a, "caption", &o);

@@ -1,6 +1,6 @@
 /*
  * Hidden states of captions through the store: computed once for a (model, tokenizer, caption, clip
- * skip, length), kept as item actions of encode-text whichever stage asked first.
+ * skip, length, precision), kept as item actions of encode-text whichever stage asked first.
  */
 #ifndef STAGES_HIDDEN_H
 #define STAGES_HIDDEN_H

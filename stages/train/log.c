@@ -1,6 +1,7 @@
 /*
  * The log: a table of what each step did. It holds nothing that depends on the machine or the
- * clock, so that a run which was killed and went on has the same log.
+ * clock, so that a run which was killed and went on has the same log. In fp16 a column tells what the
+ * loss was multiplied by; a step whose grad_norm is inf or nan was skipped.
  */
 #include "stages/train/train.h"
 
@@ -11,7 +12,7 @@ static int column(struct run *r, const char *name)
 	return table_add_column(&r->log, name);
 }
 
-void log_step(struct run *r, float loss, float norm, float lr)
+void log_step(struct run *r, float loss, float norm, float lr, float scale)
 {
 	size_t row;
 	int step = column(r, "step"), l = column(r, "loss"), rate = column(r, "lr"), n = column(r, "grad_norm");
@@ -22,6 +23,8 @@ void log_step(struct run *r, float loss, float norm, float lr)
 	table_setf(&r->log, row, l, "%.9g", (double)loss);
 	table_setf(&r->log, row, rate, "%.9g", (double)lr);
 	table_setf(&r->log, row, n, "%.9g", (double)norm);
+	if (is_scaled(r))
+		table_setf(&r->log, row, column(r, "loss_scale"), "%.9g", (double)scale);
 }
 
 /* As kohya: the interior points of six equal parts of the schedule. */
@@ -57,10 +60,12 @@ int log_validate(struct run *r, struct err *e)
 	if (validation_loss(r, &mean, e) < 0)
 		return -1;
 	if (!r->log.rows) {             /* before the first step */
-		log_step(r, 0, 0, 0);
+		log_step(r, 0, 0, 0, r->scale.scale);
 		table_set(&r->log, 0, column(r, "loss"), "");
 		table_set(&r->log, 0, column(r, "lr"), "");
 		table_set(&r->log, 0, column(r, "grad_norm"), "");
+		if (is_scaled(r))
+			table_set(&r->log, 0, column(r, "loss_scale"), "");
 	}
 	table_setf(&r->log, r->log.rows - 1, column(r, "val_loss"), "%.9g", mean);
 	talk("step %lld: validation loss %.5f", (long long)r->step, mean);

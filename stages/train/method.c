@@ -43,6 +43,7 @@ int method_read(struct run *r, struct err *e)
 
 	*c = (struct trainer_config){ .unet = r->line.unet, .text = r->line.text,
 				      .vae = r->line.vae };
+	c->type = r->line.type;
 	c->train[PART_VAE] = vae;
 	c->train[PART_UNET] = !vae && strstr(o->parts, "unet");
 	c->train[PART_TEXT] = !vae && strstr(o->parts, "text");
@@ -99,13 +100,14 @@ static float ema_decay(const struct run *r, int64_t step)
 struct hyper method_hyper(const struct run *r, int64_t step)
 {
 	const struct train_options *o = r->o;
-	double f = lr_factor(&r->lr, step);
+	int64_t updates = step - r->scale.skipped;
+	double f = lr_factor(&r->lr, updates);
 	double text = o->lr_text < 0 ? o->lr : o->lr_text;
 	int text_over = o->stop_text && step >= o->stop_text;
 	struct hyper h = {
 		.beta1 = (float)o->beta1, .beta2 = (float)o->beta2, .eps = (float)o->eps,
 		.weight_decay = (float)o->weight_decay, .max_norm = (float)o->clip,
-		.step = step + 1, .ema_decay = ema_decay(r, step),
+		.step = updates + 1, .ema_decay = ema_decay(r, updates), .scale = r->scale.scale,
 	};
 
 	h.lr[PART_UNET] = h.lr[PART_VAE] = (float)(o->lr * f);

@@ -26,7 +26,7 @@ static size_t pool_part(const struct run *r, const char *prefix)
 
 		if (prefix ? starts_with(w->name, prefix) : w->kind == OP_WEIGHT)
 			sum += (size_t)(w->dim[0] * w->dim[1] * w->dim[2] * w->dim[3]) *
-				sizeof(float);
+				dtype_size(w->type);
 	}
 	return sum;
 }

@@ -6,6 +6,8 @@
 #include "common/base/text.h"
 #include "stages/train/train.h"
 
+#define SCALE_ITEM "loss_scale"
+
 /*
  * What a state's key says of the options: all that can change the trajectory or the log. Not the
  * number of steps, unless the schedule depends on it (a warm-up given as a fraction enters as
@@ -77,6 +79,25 @@ out:
 	return ret;
 }
 
+/* Scale, good steps in a row, skipped steps: no part of what was trained, but of how it goes on. */
+static int add_scale(struct run *r, struct table *t, struct err *e)
+{
+	const double v[3] = { r->scale.scale, (double)r->scale.good, (double)r->scale.skipped };
+	struct tensor x = { DT_F64, 1, { 3 }, v, NULL };
+	struct ref ref;
+	char text[STAGE_NAME + 1 + OID_HEX];
+	size_t row;
+
+	if (store_put_tensor(r->j->stores, "train", &x, &ref, e) < 0)
+		return -1;
+	row = table_add_row(t);
+	table_set(t, row, table_add_column(t, "item"), SCALE_ITEM);
+	table_set(t, row, table_add_column(t, "tensor"), ref_text(&ref, text));
+	table_set(t, row, table_add_column(t, "dtype"), dtype_name(x.type));
+	table_set(t, row, table_add_column(t, "shape"), "3");
+	return 0;
+}
+
 static int add_log(struct run *r, struct table *t, struct err *e)
 {
 	struct ref ref;
@@ -110,6 +131,8 @@ static int make_table(struct run *r, struct table *t, int moments, struct err *e
 		if (add_row(r, t, w, e) < 0)
 			return -1;
 	}
+	if (moments && is_scaled(r) && add_scale(r, t, e) < 0)
+		return -1;
 	return add_log(r, t, e);
 }
 
@@ -194,6 +217,21 @@ static int restore_log(struct run *r, const struct ref *ref, struct err *e)
 	return store_get_table(r->j->stores, ref, &r->log, e);
 }
 
+static int restore_scale(struct run *r, const struct ref *ref, struct err *e)
+{
+	struct tensor x = { 0 };
+	const double *v;
+	int ret = store_get_tensor(r->j->stores, ref, &x, e);
+
+	v = x.at;
+	if (ret == 0 && (x.type != DT_F64 || tensor_count(&x) != 3))
+		ret = fail(e, "the state's loss scale is no row of three numbers");
+	if (ret == 0)
+		r->scale = (struct loss_scale){ (float)v[0], (int64_t)v[1], (int64_t)v[2] };
+	tensor_release(&x);
+	return ret;
+}
+
 static int restore_row(struct run *r, const struct table *t, size_t row, struct err *e)
 {
 	const char *item = table_get(t, row, table_column(t, "item"));
@@ -206,6 +244,8 @@ static int restore_row(struct run *r, const struct table *t, size_t row, struct 
 		return -1;
 	if (!strcmp(item, "log"))
 		return restore_log(r, &ref, e);
+	if (!strcmp(item, SCALE_ITEM))
+		return restore_scale(r, &ref, e);
 	if (!w)
 		return fail(e, "the state has '%s', which this training has not", item);
 	if (store_get_tensor(r->j->stores, &ref, &x, e) == 0)
@@ -299,6 +339,7 @@ static int64_t largest(struct known *k)
 static int start_over(struct run *r, struct err *e)
 {
 	table_release(&r->log);
+	loss_scale_begin(&r->scale);
 	for (size_t i = 0; i < r->t.pool.n; i++) {
 		struct pool_entry *w = &r->t.pool.entry[i];
 

@@ -261,12 +261,32 @@ static int run_group(struct run *r, const struct batch_group *g, int groups, int
 			    (int32_t)slot, (int32_t)number }, sizeof f.b.dropout_key);
 	ret = shape < 0 ? -1 : trainer_run(&r->t, shape, &f.b, &h, loss, norm, e);
 	if (ret == 0 && !isfinite(*loss))
-		ret = fail(e, "the loss of step %lld is %g (first picture '%s'); a lower learning rate may help, the last saved state "
-			   "stays as it is", (long long)r->step + 1, (double)*loss, r->item[g->item[0]].name);
+		ret = fail(e, "the loss of step %lld is %g (first picture '%s'); %s, the last saved state "
+			   "stays as it is", (long long)r->step + 1, (double)*loss, r->item[g->item[0]].name,
+			   is_scaled(r) ? "where the model does not fit into fp16 --precision bf16 or f32 helps, else a lower learning rate"
+			   : "a lower learning rate may help");
 out:
 	feed_release(&f);
 	free(d);
 	return ret;
+}
+
+/*
+ * The forward pass was finite, so a smaller scale will do, as a rule at once. Where even the gradients of
+ * the loss as it is do not fit, the training has gone astray or fp16 is not for it.
+ */
+static int next_scale(struct run *r, int finite, struct err *e)
+{
+	float was = r->scale.scale;
+
+	if (!finite && was <= 1)
+		return fail(e, "the gradients of step %lld do not fit into fp16, not even of the loss times %g; --precision bf16 or a "
+			    "lower learning rate may help, the last saved state stays as it is", (long long)r->step + 1, (double)was);
+	loss_scale_next(&r->scale, finite);
+	if (!finite)
+		talk("step %lld is skipped: its gradients do not fit into fp16 with the loss times %g; %g from here on",
+		     (long long)r->step + 1, (double)was, (double)r->scale.scale);
+	return 0;
 }
 
 int step_run(struct run *r, float *loss, float *norm, struct err *e)
@@ -293,6 +313,8 @@ int step_run(struct run *r, float *loss, float *norm, struct err *e)
 	}
 	if (summed && trainer_update(&r->t, &h, norm, e) < 0)
 		return -1;
+	if (is_scaled(r))
+		return next_scale(r, isfinite(*norm), e);
 	if (!isfinite(*norm))
 		return fail(e, "the gradient norm of step %lld is %g; a lower learning rate may help, the last saved state stays as it is",
 			    (long long)r->step + 1, (double)*norm);

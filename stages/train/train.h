@@ -18,6 +18,7 @@
 #include "common/data/caption.h"
 #include "common/flow/stage.h"
 #include "kernels/run/batches.h"
+#include "kernels/run/loss_scale.h"
 #include "kernels/run/lr.h"
 #include "kernels/run/trainer.h"
 #include "stages/shared/hidden.h"
@@ -26,7 +27,7 @@
 
 struct train_options {
 	const char *model, *vae, *tokenizer, *method, *parts;
-	const char *class_table, *device;
+	const char *class_table, *device, *precision;
 	struct opt_list weights;
 	double prior_weight;
 	int64_t batch, accumulate, steps, epochs, seed;
@@ -91,6 +92,7 @@ struct run {
 	struct trainer t;
 	struct batches *batches;
 	struct lr lr;
+	struct loss_scale scale;        /* moves in fp16 only */
 	struct caption_rules rules;
 	int64_t steps;                  /* total */
 	int64_t step;                   /* done */
@@ -102,6 +104,12 @@ struct run {
 	int64_t states[2];              /* the last two that were saved; -1: none */
 };
 
+/* Is the loss scaled, and may steps be skipped? */
+static inline int is_scaled(const struct run *r)
+{
+	return r->config.type == DT_F16;
+}
+
 static inline int is_vae(const struct run *r)
 {
 	return r->config.train[PART_VAE];
@@ -112,7 +120,7 @@ int train_check(struct job *j, struct err *e);
 int method_read(struct run *r, struct err *e);
 /* total steps, schedule; after the items are known */
 int method_steps(struct run *r, struct err *e);
-/* of the update after `step` steps */
+/* of the update after `step` steps, of which r->scale.skipped were none */
 struct hyper method_hyper(const struct run *r, int64_t step);
 
 /* items.c */
@@ -135,7 +143,8 @@ int weights_fill(struct run *r, struct err *e);
 
 /* step.c */
 int step_shapes(struct run *r, struct err *e);  /* declare every shape that the run will meet */
-int step_run(struct run *r, float *loss, float *norm, struct err *e);   /* step r->step */
+/* Step r->step. In fp16 it may have been skipped: then *norm is not finite. */
+int step_run(struct run *r, float *loss, float *norm, struct err *e);
 /* One item at timestep t with noise of (seed, purpose "validation"): its plain loss. */
 int step_validate(struct run *r, struct item *it, int t, uint32_t number, float *loss,
 		  struct err *e);
@@ -151,7 +160,8 @@ int state_result(struct run *r, struct table *out, struct err *e);
 int state_keep(struct run *r, struct err *e);
 
 /* log.c */
-void log_step(struct run *r, float loss, float norm, float lr);
+/* scale: of the loss, in fp16 */
+void log_step(struct run *r, float loss, float norm, float lr, float scale);
 /* fixed-noise loss of the held-out items, into the last row */
 int log_validate(struct run *r, struct err *e);
 int log_has_validation(const struct run *r);            /* has the last row one? */

@@ -10,9 +10,18 @@
 #include "common/base/mem.h"
 #include "common/base/text.h"
 #include "kernels/run/config.h"
+#include "kernels/run/loss_scale.h"
 #include "kernels/run/noise.h"
 #include "kernels/run/trainer.h"
 #include "tests/golden/network.h"
+
+/*
+ * In bf16 and fp16, of f32's numbers: the first steps of AdamW move every weight by the learning rate,
+ * however small its gradient, so those whose gradients are rounded away go another way than in f32, and five
+ * steps later both precisions are as far off. Found: losses to 2.1e-3 (full), 9e-4 (LoRA); norms to 2.1e-2, 3e-3.
+ */
+#define NARROW_LOSS 1e-2
+#define NARROW_NORM 5e-2
 
 struct run {
 	struct gcase *c;
@@ -230,6 +239,7 @@ static struct hyper hyper_at(struct run *r, int step, float lr)
 		.lr = { lr, lr, lr }, .beta1 = .9f, .beta2 = .999f, .eps = 1e-8f, .step = step + 1,
 		.weight_decay = (float)json_float(arg(r, "weight_decay"), 0),
 		.max_norm = (float)json_float(arg(r, "clip_norm"), 0),
+		.scale = r->tc.type == DT_F16 ? LOSS_SCALE_BEGIN : 1,
 	};
 }
 
@@ -274,7 +284,7 @@ static int compare_weights(struct run *r, struct err *e)
 	return 0;
 }
 
-static int run_case(struct run *r, struct err *e)
+static int run_steps(struct run *r, struct err *e)
 {
 	struct tensor lr = { 0 };
 	int ret = -1;
@@ -284,39 +294,61 @@ static int run_case(struct run *r, struct err *e)
 	for (int s = 0; s < r->steps; s++)
 		if (one_step(r, s, ((const float *)lr.at)[s], e) < 0)
 			goto out;
-	/* The case rtol, 1e-5, holds for losses and norms too. */
-	if (golden_compare(r->c, "out.loss", r->loss, r->steps * r->accumulate, -1, 0, e) < 0 ||
-	    golden_compare(r->c, "out.grad_norm", r->norm, r->steps, -1, 0, e) < 0)
-		goto out;
-	ret = compare_weights(r, e);
+	ret = 0;
 out:
 	tensor_release(&lr);
 	return ret;
 }
 
-static int check_training(struct gcase *c, enum golden_verdict *v, struct err *e)
+/* The case rtol, 1e-5, holds for losses and norms too. */
+static int run_case(struct run *r, double rtol, double rtol_norm, struct err *e)
 {
-	struct run r = { .c = c };
+	if (run_steps(r, e) < 0 ||
+	    golden_compare(r->c, "out.loss", r->loss, r->steps * r->accumulate, rtol, 0, e) < 0 ||
+	    golden_compare(r->c, "out.grad_norm", r->norm, r->steps, rtol_norm, 0, e) < 0)
+		return -1;
+	return r->tc.type ? 0 : compare_weights(r, e);
+}
+
+static void release(struct run *r)
+{
+	trainer_release(&r->t);
+	noise_release(&r->table);
+	if (r->b)
+		r->b->close(r->b);
+	free(r->hidden);
+	free(r->noisy);
+	free(r->target);
+	free(r->scratch);
+	free(r->loss);
+	free(r->norm);
+	free(r->ids);
+}
+
+static int run_as(struct gcase *c, enum dtype type, double rtol, double rtol_norm, struct err *e)
+{
+	struct run r = { .c = c, .tc.type = type };
 	int ret;
 
+	read_method(&r);
+	ret = read_configs(&r, e) < 0 ? -1 : run_case(&r, rtol, rtol_norm, e);
+	release(&r);
+	return ret;
+}
+
+static int check_training(struct gcase *c, enum golden_verdict *v, struct err *e)
+{
 	if (!network_is_ours(c)) {
 		*v = GOLDEN_NOT_YET;
 		return 0;
 	}
-	read_method(&r);
-	ret = read_configs(&r, e) < 0 ? -1 : run_case(&r, e);
-	trainer_release(&r.t);
-	noise_release(&r.table);
-	if (r.b)
-		r.b->close(r.b);
-	free(r.hidden);
-	free(r.noisy);
-	free(r.target);
-	free(r.scratch);
-	free(r.loss);
-	free(r.norm);
-	free(r.ids);
-	return ret;
+	if (run_as(c, DT_NONE, -1, -1, e) < 0)
+		return -1;
+	/* min-SNR is weights of the loss: the same numbers once more */
+	if (strstr(c->name, "minsnr"))
+		return 0;
+	return run_as(c, DT_BF16, NARROW_LOSS, NARROW_NORM, e) < 0 ||
+		run_as(c, DT_F16, NARROW_LOSS, NARROW_NORM, e) < 0 ? -1 : 0;
 }
 
 const struct golden_group golden_training = { .name = "training", .check = check_training };

@@ -61,6 +61,11 @@ learns() {
 learns "LoRA" --steps 25 --hold-out 1 --validate-every 4
 learns "LoRA, UNet and text encoder" --steps 15 --train unet,text --lora-target conv --lora-dropout .1
 learns "all weights, UNet and text encoder" --method full --steps 10 --train unet,text --accumulate 2 --ema .9
+learns "fp16, the first steps skipped" --method full --steps 12 --ema .9 --precision fp16 --prior-weight 1000 --class $(cat latents)
+test "fp16: skipped steps are told and logged" '
+	BOOTH_STORE=calm && says "is skipped: its gradients do not fit into fp16 with the loss times 65536; 32768 from here on" said &&
+	booth cat "$(booth cat "$(cat want)" | sed -n "s/^log	\([^	]*\).*/\1/p")" >steps && head -n 1 steps | grep -q "loss_scale$" &&
+	awk -F "\t" "\$4 ~ /inf|nan/ { n++ } \$4 ~ /^[0-9]/ { ok++ } END { exit !(n > 1 && ok > 1) }" steps'
 # However fast the machine is: the signal comes once a step has been reported (as to the runner, which hears of the first
 # one already), and the run is too long to have ended by then.
 test "train, asked to end: the step at hand is finished and saved" '

@@ -156,7 +156,7 @@ static void beside_cpu(void)
 
 static void build_many(struct graph *g)
 {
-	id hyper = g_input(g, "hyper clip", DT_F32, 1, 1, 1, 8), norm = g_input(g, "positive", DT_F32, 1, 1, 1, 1);
+	id hyper = g_input(g, "hyper clip", DT_F32, 1, 1, 1, HYPER), norm = g_input(g, "positive", DT_F32, 1, 1, 1, 1);
 
 	for (int i = 0; i < TENSORS; i++) {
 		int64_t dim[MAX_DIM] = { 1, 1, 1 + i % 7, i % 3 ? 1 + i * 37 % 900 : 2048 };

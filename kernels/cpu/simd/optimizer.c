@@ -104,9 +104,9 @@ static struct adamw adamw_of(const float *h, const float *norm2)
 	float clip = 1;
 
 	if (h[7] > 0)
-		clip = fminf(1, h[7] / (sqrtf(*norm2) + 1e-6f));
+		clip = fminf(1, h[7] / (sqrtf(*norm2) * h[8] + 1e-6f));
 	return (struct adamw){
-		.clip = clip, .keep = (float)(1 - (double)h[0] * h[4]), .b1 = h[1], .b2 = h[2],
+		.clip = clip * h[8], .keep = (float)(1 - (double)h[0] * h[4]), .b1 = h[1], .b2 = h[2],
 		.rate = (float)((double)h[0] / h[5]), .root = (float)(1 / sqrt(h[6])), .eps = h[3],
 	};
 }
@@ -133,6 +133,8 @@ KERNEL(adamw)
 	struct adamw a = adamw_of(in_f32(c, 4), in_f32(c, 5));
 	int64_t n = view_count(&c->in[0]);
 
+	if (!isfinite(*in_f32(c, 5)))
+		return;
 	PAR_FOR(2 * n)
 	for (int64_t at = 0; at < n; at += BLOCK)
 		adamw_rows(a, w + at, grad + at, m + at, v + at, min64(BLOCK, n - at));
@@ -157,6 +159,8 @@ KERNEL(ema)
 	const float *w = in_f32(c, 1);
 	int64_t n = view_count(&c->in[0]);
 
+	if (!isfinite(*in_f32(c, 3)))
+		return;
 	PAR_FOR(n)
 	for (int64_t at = 0; at < n; at += BLOCK)
 #pragma omp simd

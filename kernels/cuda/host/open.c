@@ -113,6 +113,7 @@ int host_cuda_open(struct backend **out, enum host_order order, struct err *e)
 		.get = host_get, .scratch = host_scratch, .run = host_run_node, .wait = host_wait,
 		.memory = host_memory, .close = host_close, .own = h,
 	};
+	h->lane.b = *out;
 	strcpy((*out)->device, "CUDA kernels on the host, ");
 	strcat((*out)->device, words[order]);
 	return 0;
