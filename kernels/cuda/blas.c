@@ -107,22 +107,26 @@ static cudaDataType_t type_of(enum dtype t)
 	return t == DT_BF16 ? CUDA_R_16BF : t == DT_F16 ? CUDA_R_16F : CUDA_R_32F;
 }
 
-static int aligned_to(const void *at)
+/* The largest power of 2 up to 16 that the number is a multiple of. */
+static int aligned_to(uintptr_t number)
 {
 	for (int by = 16; by > 1; by /= 2)
-		if ((uintptr_t)at % (uintptr_t)by == 0)
+		if (number % (uintptr_t)by == 0)
 			return by;
 	return 1;
 }
 
 static int align_of(const struct product *p)
 {
-	const void *const all[] = { p->x.at, p->w.at, p->y.at, p->add.at, p->bias.at };
+	const struct operand *const all[] = { &p->x, &p->w, &p->y, &p->add, &p->bias };
 	int align = 16;
 
-	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-		if (all[i] && aligned_to(all[i]) < align)
-			align = aligned_to(all[i]);
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		uintptr_t step = p->batch > 1 ? (uintptr_t)all[i]->step * dtype_size(all[i]->type) : 0;
+
+		if (all[i]->at && aligned_to((uintptr_t)all[i]->at | step) < align)
+			align = aligned_to((uintptr_t)all[i]->at | step);
+	}
 	return align;
 }
 
@@ -180,11 +184,14 @@ static int describe(struct blas *b, struct plan *p, struct err *e)
 	cudaDataType_t bias = type_of(p->key.bias.type);
 	int rounded = p->tf32 && p->key.x.type == DT_F32;
 	cublasComputeType_t compute = rounded ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+	const void *aligned = (const void *)256;
 
 	if (check(b, b->lib.MatmulDescCreate(&p->what, compute, CUDA_R_32F), "a product", e) < 0 ||
 	    SET(p->what, TRANSA, ta) < 0 || SET(p->what, TRANSB, tb) < 0)
 		return -1;
-	if (p->key.bias.at && (SET(p->what, EPILOGUE, epilogue) < 0 || SET(p->what, BIAS_DATA_TYPE, bias) < 0))
+	/* the address is another one each time; that there is one, algorithms want to see when they are chosen */
+	if (p->key.bias.at && (SET(p->what, EPILOGUE, epilogue) < 0 || SET(p->what, BIAS_DATA_TYPE, bias) < 0 ||
+			       SET(p->what, BIAS_POINTER, aligned) < 0))
 		return -1;
 	return layout(b, &p->a, &p->key.w, p->key.inner, p->key.cols, p->key.batch, e) < 0 ||
 		layout(b, &p->b, &p->key.x, p->key.rows, p->key.inner, p->key.batch, e) < 0 ||
