@@ -49,11 +49,12 @@ FUZZ_SRC = $(wildcard tests/fuzz/*.c)
 # The CUDA backend's own kernels, compiled by the host's compiler: for tests/unit/cuda.c, and as the shared object
 # that BOOTH_LIB_PATH=$(B)/lib-host makes executables take for a GPU.
 CUDA_KERNELS = $(wildcard kernels/cuda/*.cu)
-CUDA_HOST_C = kernels/cuda/table.c kernels/cuda/check.c kernels/cuda/linear.c kernels/cuda/convolve.c \
-	kernels/cuda/attend.c $(wildcard kernels/cuda/host/*.c)
+CUDA_HOST_C = $(filter-out $(addprefix kernels/cuda/,blas.c library.c dnn_none.c),$(wildcard kernels/cuda/*.c)) \
+	$(wildcard kernels/cuda/host/*.c)
 CUDA_HOST_OBJ = $(CUDA_KERNELS:%.cu=$(B)/%-host.o) $(CUDA_HOST_C:%.c=$(B)/%-host.o)
 CUDA_BASE_C = common/base/err.c common/base/mem.c common/base/dtype.c common/base/buf.c kernels/ir/graph.c
-HOST_FLAGS = -fPIC -fvisibility=hidden -ftls-model=initial-exec
+HOST_FLAGS = -fPIC -fvisibility=hidden -ftls-model=initial-exec -Ikernels/cuda/host \
+	-DSLOT_BYTES=65536ul -DBLAS_WORKSPACE=4096ul
 HOST_CUDA = $(B)/lib-host/booth-cuda.so
 
 # make cuda: the CUDA backend, a shared object that executables load when a GPU is asked for. It brings its own
@@ -125,7 +126,7 @@ $(B)/%-host.o: %.c
 
 $(HOST_CUDA): $(CUDA_HOST_OBJ) $(CUDA_BASE_C:%.c=$(B)/%-host.o)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL) -shared -o $@ $^ -lm
+	$(Q)$(CC) $(ALL) -shared -o $@ $^ -lm -lpthread -ldl
 
 $(B)/libcudahost.a: $(CUDA_HOST_OBJ)
 	$(Q)rm -f $@ && ar rcs $@ $^
@@ -165,7 +166,7 @@ $(B)/test/golden: $(GOLDEN_SRC:%.c=$(B)/%.o) $(B)/libbooth.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL) -o $@ $^ $(LIBS)
 
-$(B)/test/cuda $(B)/test/cuda_step: $(B)/test/%: $(B)/tests/unit/%.o $(B)/libcudahost.a $(B)/libbooth.a
+$(addprefix $(B)/test/,cuda cuda_step tape): $(B)/test/%: $(B)/tests/unit/%.o $(B)/libcudahost.a $(B)/libbooth.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL) -o $@ $^ $(LIBS)
 

@@ -29,23 +29,47 @@ struct call {                   /* one node to run */
 
 enum precision { PRECISION_F32, PRECISION_TF32, PRECISION_BF16, PRECISION_FP16 };
 
+struct room {                   /* a device's memory, in bytes */
+	size_t all, unused, ours;       /* ours: what was taken by alloc, and overhead */
+	char holders[200];      /* "process 4711 holds 20480 MB", as far as that is told; else "" */
+};
+
 struct backend {
 	const char *name;               /* "cpu", "cuda" */
 	char device[128];               /* in words: "AMD EPYC, 2 threads, avx512" */
+	size_t overhead;                /* bytes of the device that it takes for itself */
 	/* 64-byte aligned; contents undefined */
 	int    (*alloc)(struct backend *b, size_t bytes, void **dev, struct err *e);
 	void   (*release)(struct backend *b, void *dev, size_t bytes);
+	/*
+	 * In the order of what runs. put may return before the device has it, but the caller may change
+	 * `host` at once; several threads may put. get waits.
+	 */
 	int    (*put)(struct backend *b, void *dev, const void *host, size_t bytes, struct err *e);
 	int    (*get)(struct backend *b, void *host, const void *dev, size_t bytes, struct err *e);
 	/* Bytes that node x of g wants while it runs. */
 	size_t (*scratch)(struct backend *b, const struct graph *g, id x);
 	/* may return before it is done */
 	int    (*run)(struct backend *b, const struct call *c, struct err *e);
+	/* What failed since the last one is told here at the latest, and by every call after it. */
 	int    (*wait)(struct backend *b, struct err *e);
-	/* Bytes of the device's memory: all, and those that nobody holds. NULL: the machine's (mem_machine). */
-	int    (*memory)(struct backend *b, size_t *unused, size_t *all, struct err *e);
+	/* NULL: it computes in the machine's memory (mem_machine). */
+	int    (*memory)(struct backend *b, struct room *r, struct err *e);
 	/* Lines that say how nodes run, as settled by scratch(), each once; NULL: it has nothing to say. */
 	void   (*report)(struct backend *b, struct buf *out);
+
+	/*
+	 * What a backend has whose runs go on while the caller does something else; NULL in others.
+	 *
+	 * A tape is a list of calls that was put down once (nothing runs then) and is run as one thing:
+	 * every call must have run before, so that nothing has to be chosen or loaded on the way. It keeps
+	 * the calls' addresses. forget gives it back, as does whoever releases those addresses before.
+	 */
+	int    (*record)(struct backend *b, const struct call *const *c, size_t n, void **tape, struct err *e);
+	int    (*replay)(struct backend *b, void *tape, struct err *e);
+	void   (*forget)(struct backend *b, void *tape);
+	/* As get, for a few bytes, but `host` is written by wait, and has to stay until then. */
+	int    (*fetch)(struct backend *b, void *host, const void *dev, size_t bytes, struct err *e);
 	void   (*close)(struct backend *b);
 	unsigned lacks;                 /* bits 1 << enum precision: what the device can't compute in */
 	int tf32;                       /* set by who opened it: f32 products may round what they
@@ -80,6 +104,7 @@ struct cuda_report {
 	char trouble[160];      /* why there are none, where the driver says more than that */
 	struct cuda_device device[CUDA_MOST];
 	char missing[1024];     /* ops that have no kernel yet, blanks between */
+	int libraries;          /* set by the caller: look for cuDNN, too, which takes a while */
 	char dnn[64], no_dnn[256];      /* "cuDNN 9.19.0", or why own kernels do its work */
 };
 

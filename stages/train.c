@@ -8,54 +8,91 @@
 #include "kernels/run/device.h"
 #include "kernels/run/precision.h"
 
-/* The part whose learning rate the log shows. */
-static enum part main_part(const struct run *r)
+/* Is there something to do between two steps, for which the ones before have to be over? */
+static int is_due(const struct run *r, int64_t first)
 {
-	return is_vae(r) ? PART_VAE : r->config.train[PART_UNET] ? PART_UNET : PART_TEXT;
+	int validates = r->o->validate_every && r->step % r->o->validate_every == 0;
+
+	return !r->line.b->fetch || is_scaled(r) || r->n_ahead == STEPS_AHEAD || r->step == first + 1 || validates ||
+		state_is_due(r);
+}
+
+static int between(struct run *r, struct progress *bar, int64_t first, struct err *e)
+{
+	float loss;
+	char note[80];
+
+	if (step_settle(r, &loss, e) < 0)
+		return -1;
+	if (r->step == first + 1)
+		start_mark(r, START_STEP);
+	if (r->o->validate_every && r->step % r->o->validate_every == 0 && log_validate(r, e) < 0)
+		return -1;
+	if (state_keep(r, e) < 0 || state_save(r, e) < 0)
+		return -1;
+	snprintf(note, sizeof note, "loss %.4f", (double)loss);
+	progress_at(bar, r->step, note);
+	return 0;
+}
+
+static int steps(struct run *r, struct progress *bar, struct err *e)
+{
+	int64_t first = r->step;
+
+	while (r->step < r->steps) {
+		int stop;
+
+		if (step_run(r, e) < 0)
+			return -1;
+		r->step++;
+		stop = stop_wanted();   /* asked once: what is said below has to be saved above */
+		if (!stop && !is_due(r, first))
+			continue;
+		if (between(r, bar, first, e) < 0)
+			return -1;
+		if (stop && r->step < r->steps)
+			return fail(e, "stopped after %lld of %lld steps, which are saved; the same command goes on from there",
+				    (long long)r->step, (long long)r->steps);
+	}
+	return 0;
+}
+
+/* A GPU can go away: what is left is said, whatever the reason. */
+static int broken(const struct run *r, struct err *e)
+{
+	struct err why = *e;
+
+	if (!r->line.b->fetch || stop_wanted())
+		return -1;
+	if (r->states[1] > 0)
+		return fail(e, "%s; the state of step %lld is saved, and the same command goes on from there", why.text,
+			    (long long)r->states[1]);
+	return fail(e, "%s; no state was saved yet", why.text);
 }
 
 static int go(struct run *r, struct err *e)
 {
 	struct progress bar;
-	int64_t first;
-	char note[80];
 
 	r->started = r->saved_at = clock_now();
 	progress_begin(&bar, "train", "steps", r->steps);
 	bar.from = r->step;
 	if (r->step == 0 && log_validate(r, e) < 0)
 		return -1;
-	first = r->step;
 	start_mark(r, START_STATE);
-	while (r->step < r->steps) {
-		float loss, norm, lr = method_hyper(r, r->step).lr[main_part(r)], scale = r->scale.scale;
-
-		if (step_run(r, &loss, &norm, e) < 0)
-			return -1;
-		if (r->step++ == first)
-			start_mark(r, START_STEP);
-		log_step(r, loss, norm, lr, scale);
-		if (r->o->validate_every && r->step % r->o->validate_every == 0 &&
-		    log_validate(r, e) < 0)
-			return -1;
-		if (state_keep(r, e) < 0 || state_save(r, e) < 0)
-			return -1;
-		snprintf(note, sizeof note, "loss %.4f", (double)loss);
-		progress_at(&bar, r->step, note);
-		if (stop_wanted() && r->step < r->steps)
-			return fail(e, "stopped after %lld of %lld steps, which are saved; the same command goes on from there",
-				    (long long)r->step, (long long)r->steps);
-	}
+	if (steps(r, &bar, e) < 0)
+		return broken(r, e);
 	progress_end(&bar);
 	/*
 	 * after the last state, so that a run that goes on
 	 * from it has the log of one that never ended here
 	 */
-	return log_has_validation(r) ? 0 : log_validate(r, e);
+	return log_has_validation(r) || log_validate(r, e) == 0 ? 0 : broken(r, e);
 }
 
 static void release(struct run *r)
 {
+	step_drop(r);
 	trainer_release(&r->t);
 	batches_free(r->batches);
 	text_release(r);

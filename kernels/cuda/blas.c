@@ -9,11 +9,6 @@
 #include "common/base/mem.h"
 #include "kernels/cuda/library.h"
 
-#define NAME "libcublasLt.so.13"
-
-/* What Hopper wants; older ones take less. */
-#define WORKSPACE ((size_t)32 << 20)
-
 #define FUNCTIONS(X) X(Create) X(Destroy) X(Matmul) X(MatmulAlgoGetHeuristic) X(MatmulDescCreate) \
 	X(MatmulDescDestroy) X(MatmulDescSetAttribute) X(MatrixLayoutCreate) X(MatrixLayoutDestroy) \
 	X(MatrixLayoutSetAttribute) X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy) \
@@ -44,13 +39,13 @@ struct blas {
 
 static int library_load(struct library *lib, struct err *e)
 {
-	void *handle = library_open(NAME), *at;
+	void *handle = library_open(BLAS_NAME), *at;
 
 	if (!handle)
-		return fail(e, "cuBLASLt (" NAME ") is not found: install it, or name its folder in BOOTH_CUDA_PATH");
+		return fail(e, BLAS_MISSING);
 #define LOAD(f) \
 	if (!(at = dlsym(handle, "cublasLt" #f))) \
-		return fail(e, NAME " has no 'cublasLt" #f "'"); \
+		return fail(e, BLAS_NAME " has no 'cublasLt" #f "'"); \
 	memcpy(&lib->f, &at, sizeof at);
 	FUNCTIONS(LOAD)
 	return 0;
@@ -59,6 +54,11 @@ static int library_load(struct library *lib, struct err *e)
 static int check(struct blas *b, cublasStatus_t s, const char *what, struct err *e)
 {
 	return s == CUBLAS_STATUS_SUCCESS ? 0 : fail(e, "cuBLASLt: %s: %s", what, b->lib.GetStatusString(s));
+}
+
+int blas_find(struct err *e)
+{
+	return library_exists(BLAS_NAME) ? 0 : fail(e, BLAS_MISSING);
 }
 
 int blas_open(struct blas **out, struct err *e)
@@ -74,10 +74,10 @@ int blas_open(struct blas **out, struct err *e)
 		free(b);
 		return -1;
 	}
-	if (cudaMalloc(&b->workspace, WORKSPACE) != cudaSuccess) {
+	if (cudaMalloc(&b->workspace, BLAS_WORKSPACE) != cudaSuccess) {
 		cudaGetLastError();
 		blas_close(b);
-		return fail(e, "no memory for cuBLASLt's %zu MB", WORKSPACE >> 20);
+		return fail(e, "no memory for cuBLASLt's %zu MB", BLAS_WORKSPACE >> 20);
 	}
 	*out = b;
 	return 0;
@@ -209,7 +209,7 @@ static int prefer(struct blas *b, cublasLtMatmulPreference_t f, int align, struc
 		CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
 	};
 	uint32_t by = (uint32_t)align, scheme = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
-	size_t bytes = WORKSPACE;
+	size_t bytes = BLAS_WORKSPACE;
 
 	for (int i = 0; i < 4; i++)
 		if (check(b, b->lib.MatmulPreferenceSetAttribute(f, sides[i], &by, sizeof by),
@@ -267,5 +267,5 @@ int blas_run(struct blas *b, const struct product *p, int tf32, void *stream, st
 		return -1;
 	return check(b, b->lib.Matmul(b->handle, plan->what, &p->alpha, p->w.at, plan->a, p->x.at, plan->b,
 				      &one, p->add.at ? p->add.at : p->y.at, plan->d, p->y.at, plan->d,
-				      &plan->algo, b->workspace, WORKSPACE, stream), "a product", e);
+				      &plan->algo, b->workspace, BLAS_WORKSPACE, stream), "a product", e);
 }

@@ -1,13 +1,20 @@
 /*
- * Products by cuBLASLt, which is looked for when the first one is run (library.h). For each description the
- * library's first deterministic algorithm is taken and kept.
+ * Products by cuBLASLt, which is looked for at run time (library.h). For each description the library's
+ * first deterministic algorithm is taken and kept.
  */
 #ifndef CUDA_BLAS_H
 #define CUDA_BLAS_H
 
 #include "kernels/cuda/product.h"
 
+#define BLAS_NAME "libcublasLt.so.13"
+#define BLAS_MISSING "cuBLASLt (" BLAS_NAME ") is not found: install it, or name its folder in BOOTH_CUDA_PATH"
+#ifndef BLAS_WORKSPACE          /* bytes on the device: what Hopper wants; older ones take less */
+#define BLAS_WORKSPACE ((size_t)32 << 20)
+#endif
+
 struct blas;
+int blas_find(struct err *e);   /* is there a library? */
 int blas_open(struct blas **out, struct err *e);
 /* tf32: products of f32 may round what they multiply. */
 int blas_run(struct blas *b, const struct product *p, int tf32, void *stream, struct err *e);

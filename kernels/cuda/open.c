@@ -1,37 +1,102 @@
 /*
- * The CUDA backend: one device, one stream. The only file that calls the CUDA runtime, which is linked
- * into the shared object and looks for the driver when it is first called.
+ * The CUDA backend: one device. CUDA's runtime is linked into the shared object and looks for the driver
+ * when it is first called; what takes long (the device's context, the libraries) is begun by threads of
+ * their own, while the caller reads what it will compute on.
  */
-#include <cuda_runtime_api.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/mem.h"
-#include "kernels/cuda/blas.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/dnn/open.h"
-#include "kernels/cuda/own.h"
+#include "kernels/cuda/gpu.h"
 
 #define SHOWN __attribute__((visibility("default")))
 SHOWN booth_cuda_report_fn booth_cuda_report;
 SHOWN booth_cuda_open_fn booth_cuda_open;
 
-struct cuda {
-	struct lane lane;       /* first: launch() gets at the rest through it */
-	int device;
-	char name[128];
-	struct blas *blas;      /* opened by the first product */
-	struct err no_dnn;      /* why own kernels do cuDNN's work, until that was told */
-};
+/* ---- starting ---- */
 
-static struct cuda *cuda_of(struct backend *b)
+static void starter_begin(struct starter *s, void *(*work)(void *), struct gpu *g)
 {
-	return b->own;
+	pthread_mutex_init(&s->lock, NULL);
+	s->running = pthread_create(&s->thread, NULL, work, g) == 0;
+	if (!s->running)
+		work(g);
 }
+
+static int starter_join(struct starter *s, struct err *e)
+{
+	pthread_mutex_lock(&s->lock);
+	if (s->running)
+		pthread_join(s->thread, NULL);
+	s->running = 0;
+	pthread_mutex_unlock(&s->lock);
+	return *s->why.text ? fail(e, "%s", s->why.text) : 0;
+}
+
+static void *start_context(void *data)
+{
+	struct gpu *g = data;
+	cudaStream_t stream = NULL;
+	cudaError_t code = cudaSetDevice(g->device);
+
+	if (code == cudaSuccess)
+		code = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+	g->lane.stream = stream;
+	if (code == cudaSuccess)
+		code = feed_open(g);
+	if (code != cudaSuccess)
+		fail(&g->context.why, "cuda:%d, %s, can't be used: %s", g->device, g->name,
+		     cudaGetErrorString(code));
+	return NULL;
+}
+
+static void *start_library(void *data)
+{
+	struct gpu *g = data;
+
+	if (cudaSetDevice(g->device) == cudaSuccess)
+		blas_open(&g->blas, &g->library.why);
+	return NULL;
+}
+
+/* Without it, own kernels do its work. */
+static void *start_dnn(void *data)
+{
+	struct gpu *g = data;
+	struct err e;
+
+	if (starter_join(&g->context, &e) == 0 && cudaSetDevice(g->device) == cudaSuccess)
+		dnn_open(&g->lane.dnn, &(struct dnn_options){ .stream = g->lane.stream, .capability = g->capability },
+			 &g->no_dnn);
+	return NULL;
+}
+
+int gpu_enter(struct gpu *g, struct err *e)
+{
+	cudaError_t code;
+
+	if (starter_join(&g->context, e) < 0)
+		return -1;
+	code = cudaSetDevice(g->device);        /* a thread's own */
+	return code != cudaSuccess ? gpu_failed(g, code, "it was chosen", e) : 0;
+}
+
+int gpu_failed(struct gpu *g, cudaError_t code, const char *what, struct err *e)
+{
+	if (g->lane.failed)
+		return fail(e, "%s", g->lane.why.text);
+	return fail(e, "cuda:%d, %s, failed while %s: %s", g->device, g->name, what,
+		    cudaGetErrorString(code));
+}
+
+/* ---- running ---- */
 
 static void launch(struct lane *l, void (*kernel)(void), const char *name, struct grid g, const void *args)
 {
+	const struct gpu *gpu = (const struct gpu *)(const void *)l;
 	struct dim3 blocks = { (unsigned)g.x, (unsigned)g.y, 1 };
 	struct dim3 threads = { (unsigned)g.tx, (unsigned)g.ty, 1 };
 	void *list[1];
@@ -44,108 +109,77 @@ static void launch(struct lane *l, void (*kernel)(void), const char *name, struc
 	if (code == cudaSuccess)
 		return;
 	l->failed = 1;
-	fail(&l->why, "cuda:%d, %s, did not take kernel '%s': %s", ((struct cuda *)(void *)l)->device,
-	     ((struct cuda *)(void *)l)->name, name, cudaGetErrorString(code));
+	fail(&l->why, "cuda:%d, %s, did not take kernel '%s': %s", gpu->device, gpu->name, name,
+	     cudaGetErrorString(code));
 }
 
 static void product(struct lane *l, const struct product *p)
 {
-	struct cuda *c = (struct cuda *)(void *)l;
+	struct gpu *g = (struct gpu *)(void *)l;
 
-	if ((!c->blas && blas_open(&c->blas, &l->why) < 0) ||
-	    blas_run(c->blas, p, l->b->tf32, l->stream, &l->why) < 0)
+	if (starter_join(&g->library, &l->why) < 0 || blas_run(g->blas, p, l->b->tf32, l->stream, &l->why) < 0)
 		l->failed = 1;
 }
 
-/* What failed now or, in the stream, before. */
-static int failed(struct cuda *c, cudaError_t code, const char *what, struct err *e)
+static size_t gpu_scratch(struct backend *b, const struct graph *g, id x)
 {
-	if (c->lane.failed)
-		return fail(e, "%s", c->lane.why.text);
-	return fail(e, "cuda:%d, %s, failed while %s: %s", c->device, c->name, what,
-		    cudaGetErrorString(code));
+	struct gpu *gpu = gpu_of(b);
+	struct err e;
+
+	starter_join(&gpu->dnn, &e);    /* settled for the run: does it have the library? */
+	return cuda_scratch_of(&gpu->lane, g, x);
 }
 
-static int dev_alloc(struct backend *b, size_t bytes, void **dev, struct err *e)
+static int gpu_run(struct backend *b, const struct call *call, struct err *e)
 {
-	struct cuda *c = cuda_of(b);
-	size_t unused = 0, all = 0;
+	struct gpu *g = gpu_of(b);
 
-	if (cudaMalloc(dev, bytes ? bytes : 64) == cudaSuccess)
-		return 0;
-	*dev = NULL;
-	cudaGetLastError();     /* or the next launch reports it */
-	cudaMemGetInfo(&unused, &all);
-	return fail(e, "cuda:%d, %s, has no memory for %zu MB: %zu of its %zu MB are unused", c->device,
-		    c->name, bytes >> 20, unused >> 20, all >> 20);
+	if (gpu_enter(g, e) < 0)
+		return -1;
+	if (g->slot[g->now].used) {
+		lane_flush(&g->lane);
+		if (feed_send(g, e) < 0)
+			return -1;
+	}
+	return lane_run(&g->lane, call, e);
 }
 
-static void dev_release(struct backend *b, void *dev, size_t bytes)
+static void gpu_report(struct backend *b, struct buf *out)
 {
-	(void)b;
-	(void)bytes;
-	cudaFree(dev);
+	struct gpu *g = gpu_of(b);
+	struct err e;
+
+	starter_join(&g->dnn, &e);
+	if (g->lane.dnn)
+		dnn_report(g->lane.dnn, out);
+	else if (*g->no_dnn.text)
+		buf_addf(out, "convolutions and attention: own kernels (%s)\n", g->no_dnn.text);
+	g->no_dnn.text[0] = 0;
 }
 
-static int dev_wait(struct backend *b, struct err *e)
+/* ---- opening ---- */
+
+static void gpu_close(struct backend *b)
 {
-	struct cuda *c = cuda_of(b);
-	cudaError_t code;
+	struct gpu *g = gpu_of(b);
+	struct err e;
 
-	lane_flush(&c->lane);
-	code = cudaStreamSynchronize(c->lane.stream);
-	return code != cudaSuccess || c->lane.failed ? failed(c, code, "computing", e) : 0;
-}
-
-static int dev_put(struct backend *b, void *dev, const void *host, size_t bytes, struct err *e)
-{
-	struct cuda *c = cuda_of(b);
-	cudaError_t code;
-
-	lane_flush(&c->lane);
-	code = cudaMemcpyAsync(dev, host, bytes, cudaMemcpyHostToDevice, c->lane.stream);
-	if (code == cudaSuccess)        /* the caller may change `host` at once */
-		code = cudaStreamSynchronize(c->lane.stream);
-	return code != cudaSuccess ? failed(c, code, "memory was copied to it", e) : 0;
-}
-
-static int dev_get(struct backend *b, void *host, const void *dev, size_t bytes, struct err *e)
-{
-	struct cuda *c = cuda_of(b);
-	cudaError_t code;
-
-	lane_flush(&c->lane);
-	code = cudaMemcpyAsync(host, dev, bytes, cudaMemcpyDeviceToHost, c->lane.stream);
-	if (code == cudaSuccess)
-		code = cudaStreamSynchronize(c->lane.stream);
-	return code != cudaSuccess || c->lane.failed ? failed(c, code, "memory was copied from it", e) : 0;
-}
-
-static int dev_memory(struct backend *b, size_t *unused, size_t *all, struct err *e)
-{
-	cudaError_t code = cudaMemGetInfo(unused, all);
-
-	return code != cudaSuccess ? failed(cuda_of(b), code, "it was asked for its memory", e) : 0;
-}
-
-static size_t dev_scratch(struct backend *b, const struct graph *g, id x)
-{
-	return cuda_scratch_of(&cuda_of(b)->lane, g, x);
-}
-
-static int dev_run(struct backend *b, const struct call *call, struct err *e)
-{
-	return lane_run(&cuda_of(b)->lane, call, e);
-}
-
-static void dev_close(struct backend *b)
-{
-	struct cuda *c = cuda_of(b);
-
-	blas_close(c->blas);
-	dnn_close(c->lane.dnn);
-	cudaStreamDestroy(c->lane.stream);
-	free(c);
+	starter_join(&g->context, &e);
+	starter_join(&g->library, &e);
+	starter_join(&g->dnn, &e);
+	cudaSetDevice(g->device);
+	if (g->lane.stream)
+		cudaStreamSynchronize(g->lane.stream);
+	dnn_close(g->lane.dnn);
+	blas_close(g->blas);
+	feed_close(g);
+	if (g->lane.stream)
+		cudaStreamDestroy(g->lane.stream);
+	pthread_mutex_destroy(&g->context.lock);
+	pthread_mutex_destroy(&g->library.lock);
+	pthread_mutex_destroy(&g->dnn.lock);
+	pthread_mutex_destroy(&g->lock);
+	free(g);
 	free(b);
 }
 
@@ -161,18 +195,26 @@ static void report_device(struct cuda_device *d, int i)
 	d->memory = p.totalGlobalMem;
 }
 
+static void report_dnn(struct cuda_report *r)
+{
+	struct err why;
+
+	if (dnn_version(r->dnn, sizeof r->dnn, &why) < 0)
+		snprintf(r->no_dnn, sizeof r->no_dnn, "%.*s", (int)sizeof r->no_dnn - 1, why.text);
+}
+
 /* Asks the driver, and opens no device: what nobody computes on is left as it is. */
 int booth_cuda_report(struct cuda_report *r, size_t shape, struct err *e)
 {
+	int libraries = r->libraries;
 	cudaError_t code;
-	struct err no_dnn;
 
 	if (cuda_check_shape(shape, e) < 0)
 		return -1;
-	*r = (struct cuda_report){ 0 };
+	*r = (struct cuda_report){ .libraries = libraries };
+	if (libraries)
+		report_dnn(r);
 	cuda_missing(r->missing, sizeof r->missing);
-	if (dnn_version(r->dnn, sizeof r->dnn, &no_dnn) < 0)
-		snprintf(r->no_dnn, sizeof r->no_dnn, "%.*s", (int)sizeof r->no_dnn - 1, no_dnn.text);
 	cudaRuntimeGetVersion(&r->runtime);
 	if (cudaDriverGetVersion(&r->driver) != cudaSuccess)
 		r->driver = 0;
@@ -188,59 +230,43 @@ int booth_cuda_report(struct cuda_report *r, size_t shape, struct err *e)
 	return 0;
 }
 
-static void dev_report(struct backend *b, struct buf *out)
-{
-	struct cuda *c = cuda_of(b);
-
-	if (c->lane.dnn)
-		dnn_report(c->lane.dnn, out);
-	else if (*c->no_dnn.text)
-		buf_addf(out, "convolutions and attention: own kernels (%s)\n", c->no_dnn.text);
-	c->no_dnn.text[0] = 0;
-}
-
-static struct backend *backend_new(struct cuda *c, const struct cuda_device *d)
+static struct backend *backend_new(struct gpu *g, const struct cuda_device *d)
 {
 	struct backend *b = xcalloc(1, sizeof *b);
 
 	*b = (struct backend){
-		.name = "cuda", .alloc = dev_alloc, .release = dev_release, .put = dev_put,
-		.get = dev_get, .scratch = dev_scratch, .run = dev_run, .wait = dev_wait, .memory = dev_memory,
-		.report = dev_report, .close = dev_close, .own = c,
+		.name = "cuda", .overhead = BLAS_WORKSPACE + 2 * SLOT_BYTES,
+		.alloc = gpu_alloc, .release = gpu_release, .put = gpu_put, .get = gpu_get,
+		.scratch = gpu_scratch, .run = gpu_run, .wait = gpu_wait, .memory = gpu_room, .report = gpu_report,
+		.record = gpu_record, .replay = gpu_replay, .forget = gpu_forget, .fetch = gpu_fetch,
+		.close = gpu_close, .own = g,
 	};
 	if (d->major < 8)
 		b->lacks = 1 << PRECISION_TF32 | 1 << PRECISION_BF16;
-	c->lane.b = b;
-	snprintf(b->device, sizeof b->device, "cuda:%d, %.80s, %zu MB", c->device, d->name,
+	g->lane.b = b;
+	snprintf(b->device, sizeof b->device, "cuda:%d, %.80s, %zu MB", g->device, d->name,
 		 d->memory >> 20);
 	return b;
 }
 
 int booth_cuda_open(struct backend **out, int device, size_t shape, struct err *e)
 {
-	struct cuda_report r;
-	struct cuda *c;
-	cudaStream_t stream = NULL;
-	cudaError_t code;
+	struct cuda_report r = { 0 };
+	struct gpu *g;
 
 	*out = NULL;
-	if (booth_cuda_report(&r, shape, e) < 0 || cuda_check_device(&r, device, e) < 0)
+	if (booth_cuda_report(&r, shape, e) < 0 || cuda_check_device(&r, device, e) < 0 || blas_find(e) < 0)
 		return -1;
-	code = cudaSetDevice(device);
-	if (code == cudaSuccess)
-		code = cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
-	if (code != cudaSuccess)
-		return fail(e, "cuda:%d, %s, can't be used: %s", device, r.device[device].name,
-			    cudaGetErrorString(code));
-	c = xcalloc(1, sizeof *c);
-	c->device = device;
-	c->lane.stream = stream;
-	c->lane.launch = launch;
-	c->lane.product = product;
-	memcpy(c->name, r.device[device].name, sizeof c->name);
-	/* settled for the run: without it, own kernels do its work */
-	dnn_open(&c->lane.dnn, &(struct dnn_options){ .stream = stream, .capability =
-		 r.device[device].major * 10 + r.device[device].minor }, &c->no_dnn);
-	*out = backend_new(c, &r.device[device]);
+	g = xcalloc(1, sizeof *g);
+	g->device = device;
+	g->capability = r.device[device].major * 10 + r.device[device].minor;
+	g->lane.launch = launch;
+	g->lane.product = product;
+	memcpy(g->name, r.device[device].name, sizeof g->name);
+	pthread_mutex_init(&g->lock, NULL);
+	starter_begin(&g->context, start_context, g);
+	starter_begin(&g->library, start_library, g);
+	starter_begin(&g->dnn, start_dnn, g);
+	*out = backend_new(g, &r.device[device]);
 	return 0;
 }

@@ -209,7 +209,7 @@ static void report_gpu(struct buf *out, const struct cuda_report *r, const struc
 {
 	const struct cuda_device *d = &r->device[i];
 	struct backend *b;
-	size_t unused = 0, all = 0;
+	struct room room;
 	struct err e;
 
 	buf_addf(out, "cuda:%d\t%s, compute capability %d.%d, %zu MB of memory", i, d->name, d->major, d->minor,
@@ -218,8 +218,8 @@ static void report_gpu(struct buf *out, const struct cuda_report *r, const struc
 		buf_addf(out, "; can't be used: %s\n", e.text);
 		return;
 	}
-	if (b->memory(b, &unused, &all, &e) == 0)
-		buf_addf(out, ", %zu unused\n", unused >> 20);
+	if (b->memory(b, &room, &e) == 0)
+		buf_addf(out, ", %zu unused%s%s\n", room.unused >> 20, *room.holders ? ", " : "", room.holders);
 	else
 		buf_addf(out, "; %s\n", e.text);
 	b->close(b);
@@ -264,7 +264,7 @@ static void report_choice(struct buf *out)
 
 void device_report(struct buf *out)
 {
-	struct cuda_report r = { 0 };
+	struct cuda_report r = { .libraries = 1 };
 	struct object o;
 	struct err e;
 

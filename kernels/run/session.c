@@ -10,7 +10,7 @@ int arena_place(struct arena *a, struct backend *b, size_t bytes, struct err *e)
 {
 	void *memory;
 
-	if (bytes > mem_machine())
+	if (!b->memory && bytes > mem_machine())
 		return fail(e, "activations: %zu MB are needed and the machine has %zu MB", bytes >> 20, mem_machine() >> 20);
 	if (b->alloc(b, bytes, &memory, e) < 0)
 		return err_prefix(e, "activations");
@@ -77,10 +77,19 @@ static struct view view_of(const struct session *s, struct pool *p, struct arena
 	return (struct view){ place_of(s, p, a, x), s->g->node[x].dim, s->g->node[x].type };
 }
 
+static void forget_tape(struct session *s)
+{
+	if (s->tape)
+		s->b->forget(s->b, s->tape);
+	s->tape = NULL;
+	s->ran = 0;
+}
+
 int session_bind(struct session *s, struct pool *p, struct arena *a, struct err *e)
 {
 	if (a->bytes < s->plan.arena)
 		return fail(e, "the arena has %zu bytes, the graph needs %zu", a->bytes, s->plan.arena);
+	forget_tape(s);
 	free(s->call);
 	free(s->seconds);
 	s->call = xcalloc((size_t)s->g->n + 1, sizeof *s->call);
@@ -102,6 +111,7 @@ int session_bind(struct session *s, struct pool *p, struct arena *a, struct err 
 
 void session_release(struct session *s)
 {
+	forget_tape(s);
 	if (s->g)
 		graph_release(s->g);
 	free(s->g);
@@ -130,7 +140,7 @@ static int runs(enum op op)
 	return !op_info[op].source && op != OP_AUX;
 }
 
-int session_run(struct session *s, struct err *e)
+static int run_nodes(struct session *s, struct err *e)
 {
 	for (id i = 0; i < s->g->n; i++) {
 		double t = s->timing ? clock_now() : 0;
@@ -142,7 +152,50 @@ int session_run(struct session *s, struct err *e)
 		if (s->timing)
 			s->seconds[s->g->node[i].op] += clock_now() - t;
 	}
-	return s->b->wait(s->b, e);
+	s->ran = 1;
+	return 0;
+}
+
+static int record(struct session *s, struct err *e)
+{
+	const struct call **list = xcalloc((size_t)s->g->n + 1, sizeof *list);
+	size_t n = 0;
+	int ret;
+
+	for (id i = 0; i < s->g->n; i++)
+		if (runs(s->g->node[i].op))
+			list[n++] = &s->call[i];
+	ret = s->b->record(s->b, list, n, &s->tape, e);
+	free(list);
+	return ret;
+}
+
+static int wants_tape(const struct session *s)
+{
+	const char *word = getenv("BOOTH_TAPE");
+
+	return s->b->record && s->ran && !s->timing && !(word && !strcmp(word, "0"));
+}
+
+int session_go(struct session *s, struct err *e)
+{
+	if (!wants_tape(s))
+		return run_nodes(s, e);
+	if (!s->tape && record(s, e) < 0)
+		return -1;
+	return s->b->replay(s->b, s->tape, e);
+}
+
+int session_run(struct session *s, struct err *e)
+{
+	return session_go(s, e) < 0 ? -1 : s->b->wait(s->b, e);
+}
+
+int session_fetch(struct session *s, id x, void *out, struct err *e)
+{
+	if (!s->b->fetch)
+		return session_get(s, x, out, e);
+	return s->b->fetch(s->b, out, s->call[x].out[0].at, (size_t)node_bytes(&s->g->node[x]), e);
 }
 
 int session_get(struct session *s, id x, void *out, struct err *e)

@@ -30,6 +30,8 @@ struct session {
 	struct call *call;      /* one a node, ready to run */
 	double *seconds;        /* by op, if timing is wanted */
 	int timing;
+	int ran;                /* it ran once where it is bound now */
+	void *tape;             /* of the second run, where the backend has tapes */
 };
 
 /*
@@ -46,6 +48,15 @@ int session_has_input(const struct session *s, const char *input);
 int session_run(struct session *s, struct err *e);
 /* A kept node's value. */
 int session_get(struct session *s, id x, void *out, struct err *e);
+
+/*
+ * The same without waiting, where the backend runs on by itself: inputs may be put for the next run at
+ * once, and what is fetched is in `out` when the backend was waited for; `out` has to stay until then.
+ * Elsewhere all is done when they return. With BOOTH_TAPE=0 in the environment nodes are always run one
+ * by one.
+ */
+int session_go(struct session *s, struct err *e);
+int session_fetch(struct session *s, id x, void *out, struct err *e);
 
 /* NCHW <-> NHWC on the host: latents and pictures are [n][c][h][w] in files. */
 void to_nhwc(float *out, const float *in, int64_t n, int64_t c, int64_t h, int64_t w);

@@ -10,6 +10,12 @@
 #include "kernels/ir/build.h"
 #include "kernels/run/trainer_graph.h"
 
+struct trainer_due {            /* a norm, whose square is fetched in its place */
+	float *norm;
+	float scale;            /* of the loss that it belongs to */
+	int summed;             /* it is that of sums */
+};
+
 void trainer_begin(struct trainer *t, const struct trainer_config *c, struct backend *b)
 {
 	*t = (struct trainer){ .c = *c, .b = b };
@@ -93,6 +99,7 @@ void trainer_release(struct trainer *t)
 	session_release(&t->update);
 	pool_release(&t->pool);
 	arena_release(&t->arena);
+	free(t->due);
 	*t = (struct trainer){ 0 };
 }
 
@@ -129,30 +136,17 @@ static int put_hyper(const struct trainer *t, struct session *s, const struct hy
 	return put_if(s, "ema_decay", &ema, e);
 }
 
-int trainer_run(struct trainer *t, int index, const struct microbatch *b, const struct hyper *h,
-		float *loss, float *norm, struct err *e)
+/* norm NULL: not wanted. x NONE: there is none. */
+static int fetch_norm(struct trainer *t, struct session *s, id x, struct trainer_due due, struct err *e)
 {
-	struct trainer_shape *s = &t->shape[index];
-	float norm2 = 0, scale = scale_of(t, h);
-
-	if (put_if(&s->session, "noisy", b->noisy, e) < 0 || put_if(&s->session, "target", b->target, e) < 0 ||
-	    put_if(&s->session, "timestep", b->timestep, e) < 0 ||
-	    put_if(&s->session, "weight", b->weight, e) < 0 ||
-	    put_if(&s->session, "hidden", b->hidden, e) < 0 || put_if(&s->session, "ids", b->ids, e) < 0 ||
-	    put_if(&s->session, "dropout_key", b->dropout_key, e) < 0 ||
-	    put_if(&s->session, "image", b->image, e) < 0 ||
-	    put_if(&s->session, "noise", b->noise, e) < 0 || put_if(&s->session, "join", s->join, e) < 0 ||
-	    put_if(&s->session, "loss_scale", &scale, e) < 0)
-		return -1;
-	if (h && put_hyper(t, &s->session, h, e) < 0)
-		return -1;
-	if (session_run(&s->session, e) < 0 || session_get(&s->session, s->loss, loss, e) < 0)
-		return -1;
-	if (s->norm2 != NONE && session_get(&s->session, s->norm2, &norm2, e) < 0)
-		return -1;
-	if (norm)
-		*norm = sqrtf(norm2) / scale;
-	return 0;
+	if (!due.norm)
+		return 0;
+	*due.norm = 0;
+	if (x == NONE)
+		return 0;
+	t->due = grow(t->due, t->n_due, &t->cap_due, sizeof *t->due);
+	t->due[t->n_due++] = due;
+	return session_fetch(s, x, due.norm, e);
 }
 
 /* Sums that are infinite stay so, whatever is taken from them. */
@@ -165,13 +159,57 @@ static int clear_sums(struct trainer *t, struct err *e)
 	return 0;
 }
 
+int trainer_wait(struct trainer *t, struct err *e)
+{
+	int ret = t->b->wait(t->b, e);
+
+	for (size_t i = 0; i < t->n_due && ret == 0; i++) {
+		const struct trainer_due *d = &t->due[i];
+
+		*d->norm = sqrtf(*d->norm) / d->scale;
+		if (d->summed && !isfinite(*d->norm))
+			ret = clear_sums(t, e);
+	}
+	t->n_due = 0;
+	return ret;
+}
+
+int trainer_go(struct trainer *t, int index, const struct microbatch *b, const struct hyper *h,
+	       float *loss, float *norm, struct err *e)
+{
+	struct trainer_shape *s = &t->shape[index];
+	float scale = scale_of(t, h);
+
+	if (put_if(&s->session, "noisy", b->noisy, e) < 0 || put_if(&s->session, "target", b->target, e) < 0 ||
+	    put_if(&s->session, "timestep", b->timestep, e) < 0 ||
+	    put_if(&s->session, "weight", b->weight, e) < 0 ||
+	    put_if(&s->session, "hidden", b->hidden, e) < 0 || put_if(&s->session, "ids", b->ids, e) < 0 ||
+	    put_if(&s->session, "dropout_key", b->dropout_key, e) < 0 ||
+	    put_if(&s->session, "image", b->image, e) < 0 ||
+	    put_if(&s->session, "noise", b->noise, e) < 0 || put_if(&s->session, "join", s->join, e) < 0 ||
+	    put_if(&s->session, "loss_scale", &scale, e) < 0)
+		return -1;
+	if (h && put_hyper(t, &s->session, h, e) < 0)
+		return -1;
+	if (session_go(&s->session, e) < 0 || session_fetch(&s->session, s->loss, loss, e) < 0)
+		return -1;
+	return fetch_norm(t, &s->session, s->norm2, (struct trainer_due){ norm, scale, 0 }, e);
+}
+
+int trainer_run(struct trainer *t, int index, const struct microbatch *b, const struct hyper *h,
+		float *loss, float *norm, struct err *e)
+{
+	return trainer_go(t, index, b, h, loss, norm, e) < 0 ? -1 : trainer_wait(t, e);
+}
+
+int trainer_update_go(struct trainer *t, const struct hyper *h, float *norm, struct err *e)
+{
+	if (put_hyper(t, &t->update, h, e) < 0 || session_go(&t->update, e) < 0)
+		return -1;
+	return fetch_norm(t, &t->update, t->update_norm2, (struct trainer_due){ norm, scale_of(t, h), 1 }, e);
+}
+
 int trainer_update(struct trainer *t, const struct hyper *h, float *norm, struct err *e)
 {
-	float norm2;
-
-	if (put_hyper(t, &t->update, h, e) < 0 || session_run(&t->update, e) < 0 ||
-	    session_get(&t->update, t->update_norm2, &norm2, e) < 0)
-		return -1;
-	*norm = sqrtf(norm2) / scale_of(t, h);
-	return isfinite(norm2) ? 0 : clear_sums(t, e);
+	return trainer_update_go(t, h, norm, e) < 0 ? -1 : trainer_wait(t, e);
 }

@@ -50,6 +50,8 @@ struct trainer {
 	struct session update;          /* with accumulation */
 	id update_norm2;
 	size_t arena_bytes;
+	struct trainer_due *due;        /* norms that trainer_wait will have */
+	size_t n_due, cap_due;
 };
 
 /* Which graph a micro-batch runs: its shape, and whether the text encoder learns in it. */
@@ -98,6 +100,16 @@ int trainer_run(struct trainer *t, int index, const struct microbatch *b, const 
 		float *loss, float *norm, struct err *e);
 /* After several micro-batches: the update, or none as above; gradient sums are zero again. */
 int trainer_update(struct trainer *t, const struct hyper *h, float *norm, struct err *e);
+
+/*
+ * The same without waiting where the backend runs on by itself: *loss and *norm are written by
+ * trainer_wait, and have to stay until then; host arrays of the micro-batch may be used again at once.
+ * norm NULL: not wanted.
+ */
+int trainer_go(struct trainer *t, int index, const struct microbatch *b, const struct hyper *h,
+	       float *loss, float *norm, struct err *e);
+int trainer_update_go(struct trainer *t, const struct hyper *h, float *norm, struct err *e);
+int trainer_wait(struct trainer *t, struct err *e);
 
 /* Is the text encoder part of the graph (trained, or frozen half-way)? */
 int trainer_has_text(const struct trainer *t);

@@ -12,14 +12,14 @@ static int column(struct run *r, const char *name)
 	return table_add_column(&r->log, name);
 }
 
-void log_step(struct run *r, float loss, float norm, float lr, float scale)
+void log_step(struct run *r, int64_t done, float loss, float norm, float lr, float scale)
 {
 	size_t row;
 	int step = column(r, "step"), l = column(r, "loss"), rate = column(r, "lr"), n = column(r, "grad_norm");
 
 	column(r, "val_loss");
 	row = table_add_row(&r->log);
-	table_setf(&r->log, row, step, "%lld", (long long)r->step);
+	table_setf(&r->log, row, step, "%lld", (long long)done);
 	table_setf(&r->log, row, l, "%.9g", (double)loss);
 	table_setf(&r->log, row, rate, "%.9g", (double)lr);
 	table_setf(&r->log, row, n, "%.9g", (double)norm);
@@ -60,7 +60,7 @@ int log_validate(struct run *r, struct err *e)
 	if (validation_loss(r, &mean, e) < 0)
 		return -1;
 	if (!r->log.rows) {             /* before the first step */
-		log_step(r, 0, 0, 0, r->scale.scale);
+		log_step(r, r->step, 0, 0, 0, r->scale.scale);
 		table_set(&r->log, 0, column(r, "loss"), "");
 		table_set(&r->log, 0, column(r, "lr"), "");
 		table_set(&r->log, 0, column(r, "grad_norm"), "");

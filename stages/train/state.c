@@ -156,12 +156,17 @@ out:
 	return ret;
 }
 
+static int keep_is_due(const struct run *r)
+{
+	return r->o->keep_every && r->step % r->o->keep_every == 0;
+}
+
 int state_keep(struct run *r, struct err *e)
 {
 	char text[STAGE_NAME + 1 + OID_HEX];
 	struct ref kept;
 
-	if (!r->o->keep_every || r->step % r->o->keep_every)
+	if (!keep_is_due(r))
 		return 0;
 	if (record(r, "weights", 0, &kept, e) < 0)
 		return -1;
@@ -192,6 +197,11 @@ static int save_is_due(const struct run *r)
 		return 1;
 	return !r->o->save_every && r->o->save_minutes > 0 &&
 		clock_now() - r->saved_at >= r->o->save_minutes * 60;
+}
+
+int state_is_due(const struct run *r)
+{
+	return keep_is_due(r) || save_is_due(r);
 }
 
 int state_save(struct run *r, struct err *e)

@@ -239,7 +239,7 @@ static void set_weights(struct feed *f, const struct run *r, const struct batch_
 }
 
 static int run_group(struct run *r, const struct batch_group *g, int groups, int64_t number,
-		     uint32_t slot, float *loss, float *norm, struct err *e)
+		     uint32_t slot, struct reading *to, struct err *e)
 {
 	struct trainer_key key = key_of(r, g, groups, r->step);
 	struct hyper h = method_hyper(r, r->step);
@@ -259,42 +259,19 @@ static int run_group(struct run *r, const struct batch_group *g, int groups, int
 	memcpy(f.b.dropout_key,
 	       (int32_t[]){ (int32_t)r->o->seed, (int32_t)((uint64_t)r->o->seed >> 32),
 			    (int32_t)slot, (int32_t)number }, sizeof f.b.dropout_key);
-	ret = shape < 0 ? -1 : trainer_run(&r->t, shape, &f.b, &h, loss, norm, e);
-	if (ret == 0 && !isfinite(*loss))
-		ret = fail(e, "the loss of step %lld is %g (first picture '%s'); %s, the last saved state "
-			   "stays as it is", (long long)r->step + 1, (double)*loss, r->item[g->item[0]].name,
-			   is_scaled(r) ? "where the model does not fit into fp16 --precision bf16 or f32 helps, else a lower learning rate"
-			   : "a lower learning rate may help");
+	to->first[to->n] = r->item[g->item[0]].name;
+	ret = shape < 0 ? -1 : trainer_go(&r->t, shape, &f.b, &h, &to->loss[to->n++], &to->norm, e);
 out:
 	feed_release(&f);
 	free(d);
 	return ret;
 }
 
-/*
- * The forward pass was finite, so a smaller scale will do, as a rule at once. Where even the gradients of
- * the loss as it is do not fit, the training has gone astray or fp16 is not for it.
- */
-static int next_scale(struct run *r, int finite, struct err *e)
-{
-	float was = r->scale.scale;
-
-	if (!finite && was <= 1)
-		return fail(e, "the gradients of step %lld do not fit into fp16, not even of the loss times %g; --precision bf16 or a "
-			    "lower learning rate may help, the last saved state stays as it is", (long long)r->step + 1, (double)was);
-	loss_scale_next(&r->scale, finite);
-	if (!finite)
-		talk("step %lld is skipped: its gradients do not fit into fp16 with the loss times %g; %g from here on",
-		     (long long)r->step + 1, (double)was, (double)r->scale.scale);
-	return 0;
-}
-
-int step_run(struct run *r, float *loss, float *norm, struct err *e)
+static int run_groups(struct run *r, struct reading *to, struct err *e)
 {
 	int summed = r->o->accumulate > 1;
 	struct hyper h = method_hyper(r, r->step);
 
-	*loss = *norm = 0;
 	for (int64_t k = 0; k < r->o->accumulate; k++) {
 		int64_t number = r->step * r->o->accumulate + k;
 		struct batch_group g[2];
@@ -303,22 +280,92 @@ int step_run(struct run *r, float *loss, float *norm, struct err *e)
 
 		summed |= groups > 1;
 		for (int i = 0; i < groups; i++) {
-			float l;
-
-			if (run_group(r, &g[i], groups, number, slot, &l, norm, e) < 0)
+			if (run_group(r, &g[i], groups, number, slot, to, e) < 0)
 				return -1;
-			*loss += l;
 			slot += (uint32_t)g[i].n;
 		}
 	}
-	if (summed && trainer_update(&r->t, &h, norm, e) < 0)
-		return -1;
-	if (is_scaled(r))
-		return next_scale(r, isfinite(*norm), e);
-	if (!isfinite(*norm))
-		return fail(e, "the gradient norm of step %lld is %g; a lower learning rate may help, the last saved state stays as it is",
-			    (long long)r->step + 1, (double)*norm);
+	return summed ? trainer_update_go(&r->t, &h, &to->norm, e) : 0;
+}
+
+/* The part whose learning rate the log shows. */
+static enum part main_part(const struct run *r)
+{
+	return is_vae(r) ? PART_VAE : r->config.train[PART_UNET] ? PART_UNET : PART_TEXT;
+}
+
+int step_run(struct run *r, struct err *e)
+{
+	struct reading *to = &r->ahead[r->n_ahead++];
+	size_t most = 2 * (size_t)r->o->accumulate;
+
+	*to = (struct reading){ .step = r->step, .lr = method_hyper(r, r->step).lr[main_part(r)],
+				.scale = r->scale.scale };
+	to->loss = xcalloc(most, sizeof *to->loss);
+	to->first = xcalloc(most, sizeof *to->first);
+	return run_groups(r, to, e);
+}
+
+void step_drop(struct run *r)
+{
+	struct err e;
+
+	if (r->n_ahead)         /* losses on their way are written to what is freed */
+		trainer_wait(&r->t, &e);
+	for (int i = 0; i < r->n_ahead; i++) {
+		free(r->ahead[i].loss);
+		free(r->ahead[i].first);
+	}
+	r->n_ahead = 0;
+}
+
+/*
+ * The forward pass was finite, so a smaller scale will do, as a rule at once. Where even the gradients of
+ * the loss as it is do not fit, the training has gone astray or fp16 is not for it.
+ */
+static int next_scale(struct run *r, const struct reading *s, struct err *e)
+{
+	int finite = isfinite(s->norm);
+
+	if (!finite && s->scale <= 1)
+		return fail(e, "the gradients of step %lld do not fit into fp16, not even of the loss times %g; --precision bf16 or a "
+			    "lower learning rate may help, the last saved state stays as it is", (long long)s->step + 1,
+			    (double)s->scale);
+	loss_scale_next(&r->scale, finite);
+	if (!finite)
+		talk("step %lld is skipped: its gradients do not fit into fp16 with the loss times %g; %g from here on",
+		     (long long)s->step + 1, (double)s->scale, (double)r->scale.scale);
 	return 0;
+}
+
+static int read_step(struct run *r, const struct reading *s, float *loss, struct err *e)
+{
+	*loss = 0;
+	for (int i = 0; i < s->n; i++) {
+		if (!isfinite(s->loss[i]))
+			return fail(e, "the loss of step %lld is %g (first picture '%s'); %s, the last saved state "
+				    "stays as it is", (long long)s->step + 1, (double)s->loss[i], s->first[i],
+				    is_scaled(r) ? "where the model does not fit into fp16 --precision bf16 or f32 helps, else a lower learning rate"
+				    : "a lower learning rate may help");
+		*loss += s->loss[i];
+	}
+	if (is_scaled(r) && next_scale(r, s, e) < 0)
+		return -1;
+	if (!is_scaled(r) && !isfinite(s->norm))
+		return fail(e, "the gradient norm of step %lld is %g; a lower learning rate may help, the last saved state stays as it is",
+			    (long long)s->step + 1, (double)s->norm);
+	log_step(r, s->step + 1, *loss, s->norm, s->lr, s->scale);
+	return 0;
+}
+
+int step_settle(struct run *r, float *loss, struct err *e)
+{
+	int ret = trainer_wait(&r->t, e);
+
+	for (int i = 0; i < r->n_ahead && ret == 0; i++)
+		ret = read_step(r, &r->ahead[i], loss, e);
+	step_drop(r);
+	return ret;
 }
 
 int step_validate(struct run *r, struct item *it, int t, uint32_t number, float *loss,

@@ -74,6 +74,21 @@ enum start_phase {
 	START__COUNT
 };
 
+/*
+ * Steps that may be on their way at once, on a device that computes by itself: the next pictures are read,
+ * their noise is drawn and goes there while it does. Their losses come when one of them is waited for. In
+ * fp16 each is waited for, since its norm decides about the next one's scale.
+ */
+#define STEPS_AHEAD 10
+
+struct reading {                /* what is to be read of a step on its way */
+	int64_t step;           /* how many were before it */
+	float *loss;            /* of its micro-batches */
+	const char **first;     /* picture of each */
+	int n;
+	float norm, lr, scale;
+};
+
 struct run {
 	struct job *j;
 	struct train_options *o;
@@ -95,7 +110,9 @@ struct run {
 	struct loss_scale scale;        /* moves in fp16 only */
 	struct caption_rules rules;
 	int64_t steps;                  /* total */
-	int64_t step;                   /* done */
+	int64_t step;                   /* done, or on their way */
+	struct reading ahead[STEPS_AHEAD];
+	int n_ahead;
 	struct table log;
 	struct text_entry *texts;       /* hidden states in memory, by caption */
 	size_t n_texts, cap_texts;
@@ -143,8 +160,13 @@ int weights_fill(struct run *r, struct err *e);
 
 /* step.c */
 int step_shapes(struct run *r, struct err *e);  /* declare every shape that the run will meet */
-/* Step r->step. In fp16 it may have been skipped: then *norm is not finite. */
-int step_run(struct run *r, float *loss, float *norm, struct err *e);
+int step_run(struct run *r, struct err *e);     /* begin step r->step; there must be room in ahead */
+/*
+ * Wait for the steps on their way and log them; *loss: the last one's. In fp16 a step may have been skipped:
+ * then its norm is not finite.
+ */
+int step_settle(struct run *r, float *loss, struct err *e);
+void step_drop(struct run *r);
 /* One item at timestep t with noise of (seed, purpose "validation"): its plain loss. */
 int step_validate(struct run *r, struct item *it, int t, uint32_t number, float *loss,
 		  struct err *e);
@@ -154,6 +176,7 @@ int step_validate(struct run *r, struct item *it, int t, uint32_t number, float 
 int state_claim(struct run *r, int *claim, struct err *e);
 int state_resume(struct run *r, struct err *e);
 int state_save(struct run *r, struct err *e);
+int state_is_due(const struct run *r);          /* state_keep or state_save would do something */
 /* The result: weights, averages, the log. */
 int state_result(struct run *r, struct table *out, struct err *e);
 /* weights of this step, kept under their own action */
@@ -161,7 +184,7 @@ int state_keep(struct run *r, struct err *e);
 
 /* log.c */
 /* scale: of the loss, in fp16 */
-void log_step(struct run *r, float loss, float norm, float lr, float scale);
+void log_step(struct run *r, int64_t done, float loss, float norm, float lr, float scale);
 /* fixed-noise loss of the held-out items, into the last row */
 int log_validate(struct run *r, struct err *e);
 int log_has_validation(const struct run *r);            /* has the last row one? */

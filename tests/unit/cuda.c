@@ -19,6 +19,14 @@ static int is_missing(enum op op)
 	return 0;
 }
 
+/* Nothing runs before. */
+static void wait_for(struct backend *b)
+{
+	struct err e = { "" };
+
+	CHECK_OK(b->wait(b, &e), e);
+}
+
 struct backends { struct backend *by[3]; };
 
 static struct backends backends_open(void)
@@ -258,6 +266,7 @@ static void noise(void)
 
 	rng_normal(&r, want, LONG_ROW);
 	cuda_normal(host_cuda_lane(s.by[1]), view_as(got, DT_F32, DIM(1, 1, 1, LONG_ROW)), r, LONG_ROW);
+	wait_for(s.by[1]);
 	CHECK(!memcmp(want, got, LONG_ROW * sizeof *want));
 	backends_close(&s);
 	free(want);
@@ -280,6 +289,7 @@ static void casts(void)
 
 		row_from_f32(want, types[i], x, LONG_ROW);
 		cuda_cast(host_cuda_lane(s.by[0]), view_as(y, types[i], dim), view_as(x, DT_F32, dim));
+		wait_for(s.by[0]);
 		CHECK(!memcmp(want, y, LONG_ROW * dtype_size(types[i])));
 	}
 	backends_close(&s);
@@ -301,6 +311,7 @@ static void layouts(void)
 	for (int o = 0; o < 3; o++) {
 		cuda_turn(host_cuda_lane(s.by[o]), view_as(y, DT_F32, DIM(N, 1, C, R)),
 			  view_as(x, DT_F32, DIM(N, 1, R, C)), N, R, C);
+		wait_for(s.by[o]);
 		for (int i = 0; i < N * R * C; i++)
 			bad += y[i / (R * C) * R * C + i % C * R + i / C % R] != x[i];
 	}
@@ -319,9 +330,11 @@ static void bias(void)
 	double worst = 0;
 
 	rng_normal(&r, dy, ROWS * K);
-	for (int o = 0; o < 2; o++)
+	for (int o = 0; o < 2; o++) {
 		cuda_bias(host_cuda_lane(s.by[o]), view_as(db[o], DT_F32, DIM(1, 1, 1, K)),
 			  view_as(dy, DT_F32, DIM(1, 1, ROWS, K)), ROWS, K, scratch);
+		wait_for(s.by[o]);
+	}
 	CHECK(!memcmp(db[0], db[1], sizeof db[0]));
 	for (int k = 0; k < K; k++) {
 		double sum = 0;
@@ -360,6 +373,7 @@ static int neighbours_right(struct backend *b, int barrier)
 	int right = 1;
 
 	LAUNCH(host_cuda_lane(b), neighbours, g, a);
+	wait_for(b);
 	for (int t = 0; t < THREADS; t++)
 		right &= y[t] == (float)(t ^ 1);
 	return right;
@@ -395,6 +409,7 @@ static void warps(void)
 			struct folds_args a = { x, y[i][0], y[i][1], i };
 
 			LAUNCH(host_cuda_lane(s.by[o]), folds, g, a);
+			wait_for(s.by[o]);
 		}
 		CHECK(!memcmp(y[0], y[1], sizeof y[0]));
 	}

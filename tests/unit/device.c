@@ -111,8 +111,8 @@ static void host_object(void)
 	strcpy(strstr(folder, "/test/"), "/lib-host");
 	setenv("BOOTH_LIB_PATH", folder, 1);
 	device_report(&text);
-	CHECK(strstr(buf_str(&text), "cuda:0\tthe host's threads, compute capability 9.0") != NULL);
-	refused("cuda:1", "there is no GPU cuda:1: this machine has 1");
+	CHECK(strstr(buf_str(&text), "cuda:0\tthe host's threads (forward), compute capability 9.0") != NULL);
+	refused("cuda:3", "there is no GPU cuda:3: this machine has 3");
 	CHECK_OK(device_open(&b, "cuda:0", 0, &e), e);
 	if (b) {
 		CHECK_STR(b->name, "cuda");

@@ -95,20 +95,32 @@ static void add_more(const struct filter *f, double *sum, int64_t n, const struc
 	}
 }
 
-static int run_filter(struct dnn *d, const struct filter *f, void *scratch, struct err *e)
+struct host_dnn {
+	struct dnn dnn;         /* first: its functions get at the rest through it */
+	void *stream;
+	int strict;
+};
+
+static struct host_dnn *host_of(struct dnn *d)
 {
+	return (struct host_dnn *)(void *)d;
+}
+
+struct filter_job { struct filter f; void *scratch; };
+
+static void filter_now(const void *data)
+{
+	const struct filter_job *job = data;
+	const struct filter *f = &job->f;
 	const struct side *to = f->way == FILTER_FORWARD ? &f->y : f->way == FILTER_DX ? &f->x : &f->filter;
-	int64_t n_x = f->n * f->h * f->w * f->c, n_filter = f->k * f->r * f->s * f->c;
-	int64_t n_y = f->n * f->i * f->j * f->k;
+	int64_t n_x = f->n * f->h * f->w * f->c, n_filter = f->k * f->r * f->s * f->c, n_y = f->n * f->i * f->j * f->k;
 	int64_t n = to == &f->y ? n_y : to == &f->x ? n_x : n_filter;
 	struct sums a = { unpack(to == &f->x ? NULL : f->x.at, f->x.type, n_x),
 			  unpack(to == &f->filter ? NULL : f->filter.at, f->filter.type, n_filter),
 			  unpack(to == &f->y ? NULL : f->y.at, f->y.type, n_y) };
 	double *made = to == &f->y ? a.y : to == &f->x ? a.x : a.filter;
 
-	(void)d;
-	(void)e;
-	memset(scratch, 0xff, SCRATCH);
+	memset(job->scratch, 0xff, SCRATCH);
 	for (int64_t pixel = 0; pixel < f->n * f->i * f->j; pixel++)
 		add_pixel(f, &a, pixel);
 	add_more(f, made, n, to);
@@ -116,17 +128,23 @@ static int run_filter(struct dnn *d, const struct filter *f, void *scratch, stru
 	free(a.x);
 	free(a.filter);
 	free(a.y);
+}
+
+static int run_filter(struct dnn *d, const struct filter *f, void *scratch, struct err *e)
+{
+	const struct filter_job job = { *f, scratch };
+
+	(void)e;
+	host_enqueue(host_of(d)->stream, filter_now, &job, sizeof job);
 	return 0;
 }
 
 /* Fused runs are for what is made of one type; mixed ones take the other path. */
 static int64_t plan_filter(struct dnn *d, const struct filter *f)
 {
-	int strict = ((struct host_dnn *)(void *)d)->strict;
-
 	if ((f->bias.at || f->add.at) && (!f->fused || f->way != FILTER_FORWARD))
 		BUG("a convolution that is not fused has a bias");
-	return strict && f->fused ? -1 : SCRATCH;
+	return host_of(d)->strict && f->fused ? -1 : SCRATCH;
 }
 
 /* ---- attention ---- */
@@ -233,14 +251,24 @@ static void one_head(const struct heads *h, int64_t n, int64_t a)
 		free(all[i]);
 }
 
+struct heads_job { struct heads h; void *scratch; };
+
+static void heads_now(const void *data)
+{
+	const struct heads_job *job = data;
+
+	memset(job->scratch, 0xff, SCRATCH);
+	for (int64_t n = 0; n < job->h.n; n++)
+		for (int64_t a = 0; a < job->h.heads; a++)
+			one_head(&job->h, n, a);
+}
+
 static int run_heads(struct dnn *d, const struct heads *h, void *scratch, struct err *e)
 {
-	(void)d;
+	const struct heads_job job = { *h, scratch };
+
 	(void)e;
-	memset(scratch, 0xff, SCRATCH);
-	for (int64_t n = 0; n < h->n; n++)
-		for (int64_t a = 0; a < h->heads; a++)
-			one_head(h, n, a);
+	host_enqueue(host_of(d)->stream, heads_now, &job, sizeof job);
 	return 0;
 }
 
@@ -251,7 +279,10 @@ static int64_t plan_heads(struct dnn *d, const struct heads *h)
 	return h->d > 256 || h->d % 8 ? -1 : SCRATCH;
 }
 
-struct host_dnn host_dnn(int strict)
+struct dnn *host_dnn(void *stream, int strict)
 {
-	return (struct host_dnn){ { 16 << 10, plan_filter, plan_heads, run_filter, run_heads }, strict };
+	struct host_dnn *h = xcalloc(1, sizeof *h);
+
+	*h = (struct host_dnn){ { 16 << 10, plan_filter, plan_heads, run_filter, run_heads }, stream, strict };
+	return &h->dnn;
 }

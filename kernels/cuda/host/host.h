@@ -13,11 +13,11 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "kernels/cuda/host/cuda_runtime_api.h"
 #include "kernels/cuda/own.h"
 
 #define DEV static inline __attribute__((unused))
 
-struct dim3 { unsigned x, y, z; };
 typedef struct { float x, y, z, w; } __attribute__((aligned(16))) float4;
 typedef struct { unsigned x, y, z, w; } __attribute__((aligned(16))) uint4;
 
@@ -42,20 +42,31 @@ void *host_shared(size_t bytes);
 #define __shfl_xor_sync(lanes, x, mask) ((float)host_shuffle_xor(x, mask, __LINE__))
 #define SHARED(type, name, n) type *name = (type *)host_shared((n) * sizeof(type))
 
-/* Stubs: the launcher hands a pointer, the kernel wants its struct by value. */
+/*
+ * Stubs: the launcher hands a pointer, the kernel wants its struct by value. One that gets NULL tells about
+ * itself instead, as CUDA's runtime knows of its kernels.
+ */
+struct host_kernel { const char *name; size_t bytes; };
+extern _Thread_local struct host_kernel host_told;
 #define KERNEL(name, args) \
 	static void name##_body(const struct args p); \
-	static void name(const void *at) { name##_body(*(const struct args *)at); } \
+	static void name(const void *at) \
+	{ \
+		if (at) \
+			name##_body(*(const struct args *)at); \
+		else \
+			host_told = (struct host_kernel){ #name, sizeof(struct args) }; \
+	} \
 	static void name##_body(const struct args p)
 
 enum host_order { HOST_FORWARD, HOST_BACKWARD, HOST_MIXED };
 
 /*
- * The CUDA backend over this layer, for tests. What its alloc hands out is out of the host's reach
- * (memory.h); calls and copies take the host's own memory as well.
+ * The CUDA backend over this layer, for tests. Device memory is what its alloc hands out; calls and copies
+ * take the host's own memory as well. Nothing runs before somebody waits.
  */
 int host_cuda_open(struct backend **out, enum host_order order, struct err *e);
-/* For what is not an op: casts, noise. Takes the host's own memory only. */
+/* For what is not an op: casts, noise. */
 struct lane *host_cuda_lane(struct backend *b);
 /* From now on with a library for whole convolutions and attention; strict: one that takes no bias with them. */
 void host_cuda_dnn(struct backend *b, int strict);

@@ -141,9 +141,8 @@ static void one_product(const struct product *p, int64_t b)
 	free(y);
 }
 
-void host_product(struct lane *l, const struct product *p)
+void host_product(const struct product *p)
 {
-	(void)l;
 	if (p->x.type != p->w.type || (p->add.at && p->add.type != p->y.type) ||
 	    (p->y.type != p->x.type && p->y.type != DT_F32))
 		BUG("a product of %s and %s makes %s", dtype_name(p->x.type), dtype_name(p->w.type),

@@ -1,4 +1,4 @@
-/* Launches over fibers; fibers and shared memory are kept from one launch to the next. */
+/* What the layer's own files share: launches over fibers, the machine, and what waits in streams. */
 #ifndef CUDA_HOST_RUN_H
 #define CUDA_HOST_RUN_H
 
@@ -6,18 +6,30 @@
 #include "kernels/cuda/dnn.h"
 #include "kernels/cuda/product.h"
 
+/* host.c: fibers and shared memory are kept from one launch to the next. */
 struct block;
 struct block *host_new(enum host_order order);
 void host_run(struct block *b, void (*kernel)(const void *args), const char *name, struct grid g,
 	      const void *args);
 void host_free(struct block *b);
 
-void host_product(struct lane *l, const struct product *p);
+/* product.c */
+void host_product(const struct product *p);
 
-struct host_dnn {
-	struct dnn dnn;         /* first: its functions get at the rest through it */
-	int strict;             /* takes nothing fused */
-};
-struct host_dnn host_dnn(int strict);
+/* dnn.c; strict: one that takes nothing fused */
+struct dnn *host_dnn(void *stream, int strict);
+
+/* runtime.c, with the machine locked */
+void machine_lock(void);
+void machine_unlock(void);
+int machine_device(void);               /* the calling thread's */
+cudaError_t machine_state(void);        /* what every call answers: success, or lost */
+int machine_launch(void);               /* 0: the device was lost meanwhile, nothing runs */
+void machine_reach(int may);            /* may device memory be reached? */
+int machine_is_pinned(const void *at);
+
+/* stream.c: run(data) in the stream's order, with a copy of `bytes` bytes of data; for libraries. */
+void host_enqueue(void *stream, void (*run)(const void *data), const void *data, size_t bytes);
+int stream_is_capturing(void);
 
 #endif

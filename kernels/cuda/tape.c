@@ -1,0 +1,65 @@
+/* Tapes are CUDA graphs: what calls launch is caught instead of run, and then launched as one. */
+#include "kernels/cuda/gpu.h"
+
+/* Launches of all calls into the stream, whatever it does with them. */
+static int run_all(struct gpu *g, const struct call *const *c, size_t n, struct err *e)
+{
+	for (size_t i = 0; i < n; i++)
+		if (lane_run(&g->lane, c[i], e) < 0)
+			return -1;
+	lane_flush(&g->lane);
+	return g->lane.failed ? fail(e, "%s", g->lane.why.text) : 0;
+}
+
+int gpu_record(struct backend *b, const struct call *const *c, size_t n, void **tape, struct err *e)
+{
+	struct gpu *g = gpu_of(b);
+	cudaGraph_t graph = NULL;
+	cudaGraphExec_t exec = NULL;
+	cudaError_t code, end;
+	int ret;
+
+	*tape = NULL;
+	if (gpu_enter(g, e) < 0)
+		return -1;
+	lane_flush(&g->lane);
+	if (feed_send(g, e) < 0)
+		return -1;
+	/* other threads may do what they like meanwhile */
+	code = cudaStreamBeginCapture(g->lane.stream, cudaStreamCaptureModeThreadLocal);
+	if (code != cudaSuccess)
+		return gpu_failed(g, code, "a step was recorded", e);
+	ret = run_all(g, c, n, e);
+	end = cudaStreamEndCapture(g->lane.stream, &graph);
+	code = end == cudaSuccess && ret == 0 ? cudaGraphInstantiate(&exec, graph, 0) : end;
+	if (graph)
+		cudaGraphDestroy(graph);
+	if (code != cudaSuccess && ret == 0)
+		ret = gpu_failed(g, code, "a step was recorded", e);
+	*tape = exec;
+	return ret;
+}
+
+int gpu_replay(struct backend *b, void *tape, struct err *e)
+{
+	struct gpu *g = gpu_of(b);
+	cudaError_t code;
+
+	if (gpu_enter(g, e) < 0)
+		return -1;
+	lane_flush(&g->lane);
+	if (feed_send(g, e) < 0)
+		return -1;
+	code = cudaGraphLaunch((cudaGraphExec_t)tape, g->lane.stream);
+	return code != cudaSuccess || g->lane.failed ? gpu_failed(g, code, "a step was begun", e) : 0;
+}
+
+void gpu_forget(struct backend *b, void *tape)
+{
+	struct err e;
+
+	if (!tape)
+		return;
+	gpu_wait(b, &e);        /* it may still run */
+	cudaGraphExecDestroy((cudaGraphExec_t)tape);
+}
