@@ -5,7 +5,10 @@
  */
 #include "kernels/cuda/dnn.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "common/base/mem.h"
 
 #define ALIGN 256
 
@@ -57,22 +60,62 @@ static int64_t pictures_of(const struct heads *h, int64_t most)
 	return n;
 }
 
-/* h becomes what is run at a time; -1: not by the library, else its bytes. */
-static int64_t settle(struct lane *l, struct heads *h)
+/* h becomes what is run at a time, if the library may take it. */
+static int may_take(const struct lane *l, struct heads *h)
 {
 	if (!l->dnn || (h->type != DT_BF16 && h->type != DT_F16) || h->n * h->tq * h->tk * h->d == 0)
-		return -1;
+		return 0;
 	h->n = pictures_of(h, l->dnn->scores);
-	return l->dnn->plan_heads(l->dnn, h);
+	return 1;
+}
+
+/* The same; -1: not by the library, else its bytes. */
+static int64_t settle(struct lane *l, struct heads *h)
+{
+	return may_take(l, h) ? l->dnn->plan_heads(l->dnn, h) : -1;
+}
+
+/* The library writes and reads lse as f32, as lowering leaves it; in another type it is not the library's. */
+static enum dtype type_of(enum dtype tensors, enum dtype lse)
+{
+	return lse == DT_F32 ? tensors : DT_F32;
+}
+
+static struct heads heads_of_node(const struct node *n, const struct graph *g)
+{
+	int dx = n->op == OP_ATTENTION_DX;
+	const struct node *q = &g->node[n->in[dx]], *k = &g->node[n->in[dx + 1]];
+	id lse = dx ? n->in[5] : graph_aux(g, (id)(n - g->node), 1);
+
+	return heads_of(n, q->dim, k->dim, type_of(q->type, lse == NONE ? DT_F32 : g->node[lse].type));
+}
+
+void attend_prepare(struct lane *l, const struct graph *g)
+{
+	struct heads *all;
+	size_t n = 0;
+
+	if (!l->dnn || !l->dnn->prepare)
+		return;
+	all = xcalloc((size_t)g->n + 1, sizeof *all);
+	for (id x = 0; x < g->n; x++) {
+		const struct node *node = &g->node[x];
+
+		if (node->op != OP_ATTENTION && node->op != OP_ATTENTION_DX)
+			continue;
+		all[n] = heads_of_node(node, g);
+		n += (size_t)may_take(l, &all[n]);
+	}
+	l->dnn->prepare(l->dnn, all, n);
+	free(all);
 }
 
 /* Results that nobody wants are written behind the library's scratch. */
 int64_t attend_scratch(struct lane *l, const struct node *n, const struct graph *g)
 {
-	int dx = n->op == OP_ATTENTION_DX;
-	const struct node *q = &g->node[n->in[dx]], *k = &g->node[n->in[dx + 1]];
-	struct heads h = heads_of(n, q->dim, k->dim, q->type), whole = h;
+	struct heads h = heads_of_node(n, g), whole = h;
 	int64_t bytes = settle(l, &h);
+	int dx = h.dx;
 
 	if (bytes < 0)
 		return -1;
@@ -133,7 +176,9 @@ static void next(struct heads *h)
 int attend_run(struct lane *l, const struct call *c)
 {
 	int dx = c->n->op == OP_ATTENTION_DX;
-	struct heads h = heads_of(c->n, c->in[dx].dim, c->in[dx + 1].dim, c->in[dx].type);
+	const struct view *lse = dx ? &c->in[5] : &c->out[1];
+	enum dtype type = type_of(c->in[dx].type, lse->at ? lse->type : DT_F32);
+	struct heads h = heads_of(c->n, c->in[dx].dim, c->in[dx + 1].dim, type);
 	char *scratch = (char *)c->scratch + (ALIGN - (uintptr_t)c->scratch % ALIGN) % ALIGN;
 	int64_t all = h.n, bytes = settle(l, &h), pictures = h.n;
 

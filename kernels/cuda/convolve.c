@@ -104,7 +104,9 @@ static int64_t settle(struct lane *l, struct filter *f, struct side *bias, struc
 
 	if (!l->dnn || is_plain(f) || f->n * f->h * f->w * f->c * f->i * f->j * f->k == 0)
 		return -1;
-	f->tf32 = l->tf32;
+	f->tf32 = l->b && l->b->tf32;
+	if (f->way == FILTER_DW)
+		f->filter.type = f->x.type;
 	*bias = *add = (struct side){ NULL, DT_NONE };
 	f->fused = f->bias.at != NULL;
 	if (f->fused) {
@@ -120,6 +122,17 @@ static int64_t settle(struct lane *l, struct filter *f, struct side *bias, struc
 	return l->dnn->plan_filter(l->dnn, f);
 }
 
+/*
+ * A filter's gradient comes in the type of what it is made of: the library has no engine for 16 bits that
+ * makes f32 of them. Where f32 is wanted it is made in scratch and cast.
+ */
+static size_t narrow_bytes(const struct filter *f, enum dtype wanted)
+{
+	if (f->way != FILTER_DW || f->filter.type == wanted)
+		return 0;
+	return align_up((size_t)(f->k * f->r * f->s * f->c) * dtype_size(f->filter.type));
+}
+
 /* The bias' gradient is our own sum. */
 static size_t sums_bytes(const struct filter *f)
 {
@@ -133,7 +146,9 @@ int64_t convolve_scratch(struct lane *l, const struct node *n, const struct grap
 	struct side bias, add;
 	int64_t bytes = settle(l, &f, &bias, &add);
 
-	return bytes < 0 ? -1 : (int64_t)(ALIGN + align_up((size_t)bytes) + sums_bytes(&f));
+	if (bytes < 0)
+		return -1;
+	return (int64_t)(ALIGN + align_up((size_t)bytes) + narrow_bytes(&f, n->type) + sums_bytes(&f));
 }
 
 /* y += b, b like y or one for each channel */
@@ -154,17 +169,24 @@ int convolve_run(struct lane *l, const struct call *c)
 	struct side bias, add;
 	int64_t bytes = settle(l, &f, &bias, &add);
 	const struct view *y = &c->out[0];
-	char *scratch = align_at(c->scratch);
+	char *scratch = align_at(c->scratch), *behind;
+	size_t narrow;
 
 	if (bytes < 0)
 		return 0;
+	behind = scratch + align_up((size_t)bytes);
+	narrow = narrow_bytes(&f, y->type);
+	if (narrow)
+		f.filter.at = behind;
 	if (add.at && add.at != y->at)
 		cuda_cast(l, *y, (struct view){ add.at, y->dim, add.type });
 	if (!l->failed && l->dnn->run_filter(l->dnn, &f, scratch, &l->why) < 0)
 		l->failed = 1;
+	if (narrow)
+		cuda_cast(l, *y, (struct view){ f.filter.at, y->dim, f.filter.type });
 	if (bias.at)
 		add_onto(l, y, bias, (int64_t[]){ 1, 1, 1, f.k });
 	if (c->out[1].at)
-		cuda_bias(l, c->out[1], c->in[1], f.n * f.i * f.j, f.k, scratch + align_up((size_t)bytes));
+		cuda_bias(l, c->out[1], c->in[1], f.n * f.i * f.j, f.k, behind + narrow);
 	return 1;
 }

@@ -50,6 +50,8 @@ struct dnn {
 	/* Bytes that it wants while it runs; -1: not taken. The answer does not change. */
 	int64_t (*plan_filter)(struct dnn *d, const struct filter *f);
 	int64_t (*plan_heads)(struct dnn *d, const struct heads *h);
+	/* Settles what plan_heads will be asked, all at once; NULL: nothing is won by that. */
+	void (*prepare)(struct dnn *d, const struct heads *h, size_t n);
 	int (*run_filter)(struct dnn *d, const struct filter *f, void *scratch, struct err *e);
 	int (*run_heads)(struct dnn *d, const struct heads *h, void *scratch, struct err *e);
 };
@@ -61,6 +63,7 @@ struct dnn {
 int64_t convolve_scratch(struct lane *l, const struct node *n, const struct graph *g);
 int convolve_run(struct lane *l, const struct call *c);
 int64_t attend_scratch(struct lane *l, const struct node *n, const struct graph *g);
+void attend_prepare(struct lane *l, const struct graph *g);     /* before the others, of all nodes */
 int attend_run(struct lane *l, const struct call *c);
 
 #endif

@@ -62,15 +62,24 @@ static void *start_library(void *data)
 	return NULL;
 }
 
+static void enter(void *data)
+{
+	struct gpu *g = data;
+
+	cudaSetDevice(g->device);
+}
+
 /* Without it, own kernels do its work. */
 static void *start_dnn(void *data)
 {
 	struct gpu *g = data;
+	struct dnn_options with = { .enter = enter, .data = g, .capability = g->capability };
 	struct err e;
 
-	if (starter_join(&g->context, &e) == 0 && cudaSetDevice(g->device) == cudaSuccess)
-		dnn_open(&g->lane.dnn, &(struct dnn_options){ .stream = g->lane.stream, .capability = g->capability },
-			 &g->no_dnn);
+	if (starter_join(&g->context, &e) == 0 && cudaSetDevice(g->device) == cudaSuccess) {
+		with.stream = g->lane.stream;
+		dnn_open(&g->lane.dnn, &with, &g->no_dnn);
+	}
 	return NULL;
 }
 

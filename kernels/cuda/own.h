@@ -47,7 +47,6 @@ struct lane {
 	void (*launch)(struct lane *l, void (*kernel)(void), const char *name, struct grid g,
 		       const void *args);
 	void (*product)(struct lane *l, const struct product *p);      /* product.h */
-	int tf32;               /* products of f32 may round to tf32 */
 	struct dnn *dnn;        /* dnn.h; NULL: kernels around products do its work */
 	int failed;             /* then nothing runs any more */
 	struct err why;

@@ -32,9 +32,14 @@ size_t cuda_scratch_of(struct lane *l, const struct graph *g, id x)
 {
 	const struct node *n = &g->node[x];
 	cuda_scratch *f = cuda_table[n->op].scratch;
-	int64_t bytes = is_convolution(n->op) ? convolve_scratch(l, n, g) :
-		is_attention(n->op) ? attend_scratch(l, n, g) : -1;
+	int64_t bytes = -1;
 
+	if (x == 0)             /* graphs are asked for from their beginning on */
+		attend_prepare(l, g);
+	if (is_convolution(n->op))
+		bytes = convolve_scratch(l, n, g);
+	else if (is_attention(n->op))
+		bytes = attend_scratch(l, n, g);
 	return bytes >= 0 ? (size_t)bytes : f ? f(n, g) : 0;
 }
 

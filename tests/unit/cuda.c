@@ -102,6 +102,61 @@ static void whole(void)
 	run_whole(cases, N_CASES, DT_F32, 1);
 }
 
+#define FILTER_SIDE 8
+
+/* Gradients of a 3x3 filter and its bias in f32, of tensors of bf16; out: both, one after the other. */
+static void run_dw(int whole, float *out)
+{
+	enum { C = FILTER_SIDE, PIXELS = 2 * 6 * 5 };
+	static uint16_t x[PIXELS * C], dy[PIXELS * C];
+	const struct conv at = { 1, 1, 1, 1, 1 };
+	struct graph g = { 0 };
+	struct backend *b = NULL;
+	struct rng r = rng_stream(3, "dw", 0, 0);
+	struct mem scratch;
+	struct err e;
+	float draw[PIXELS * C];
+	struct call c = { 0 };
+	id dw, db;
+
+	rng_normal(&r, draw, PIXELS * C);
+	row_from_f32(x, DT_BF16, draw, PIXELS * C);
+	row_from_f32(dy, DT_BF16, draw + 1, PIXELS * C - 1);
+	dw = g_conv2d_dw(&g, g_input(&g, "x", DT_BF16, 2, 6, 5, C), g_input(&g, "dy", DT_BF16, 2, 6, 5, C),
+			 DIM(C, 3, 3, C), at, &db);
+	CHECK_OK(host_cuda_open(&b, HOST_FORWARD, &e), e);
+	if (whole)
+		host_cuda_dnn(b, 0);
+	scratch = mem_new(b->scratch(b, &g, dw));
+	c.n = &g.node[dw];
+	c.in[0] = (struct view){ x, g.node[c.n->in[0]].dim, DT_BF16 };
+	c.in[1] = (struct view){ dy, g.node[c.n->in[1]].dim, DT_BF16 };
+	c.out[0] = (struct view){ out, c.n->dim, DT_F32 };
+	c.out[1] = (struct view){ out + C * 9 * C, g.node[db].dim, DT_F32 };
+	c.scratch = scratch.at;
+	CHECK_OK(b->run(b, &c, &e), e);
+	CHECK(mem_whole(&scratch));
+	free(scratch.base);
+	graph_release(&g);
+	b->close(b);
+}
+
+/* The library makes them of 16 bits; that rounds them, and nothing else. */
+static void gradients_of_filters(void)
+{
+	enum { N = FILTER_SIDE * 9 * FILTER_SIDE + FILTER_SIDE };
+	float own[N], whole[N];
+	int bad = 0;
+
+	run_dw(0, own);
+	run_dw(1, whole);
+	for (int i = 0; i < N; i++)
+		bad += !(fabsf(own[i] - whole[i]) <= 0x1p-8f * fabsf(own[i]) + 1e-4f);
+	CHECK_INT(bad, 0);
+	for (int i = N - FILTER_SIDE; i < N; i++)
+		CHECK(own[i] == whole[i]);
+}
+
 static void f32(void) { run_all(DT_F32); }
 static void bf16(void) { run_all(DT_BF16); }
 static void f16(void) { run_all(DT_F16); }
@@ -508,6 +563,7 @@ int main(void)
 	TEST(bf16);
 	TEST(f16);
 	TEST(whole);
+	TEST(gradients_of_filters);
 	TEST(beside_cpu);
 	TEST(many_tensors);
 	TEST(noise);

@@ -11,6 +11,7 @@
 #include "common/base/mem.h"
 #include "kernels/ir/fuse.h"
 #include "kernels/ir/grad.h"
+#include "kernels/ir/lower.h"
 #include "kernels/model/model.h"
 #include "tests/test.h"
 
@@ -107,9 +108,7 @@ static void build(struct graph *g, char which, int64_t n, enum dtype type)
 	free(map);
 	free(graph_fuse(g));
 	model_release(&m);
-	for (id i = 0; i < g->n; i++)
-		if (g->node[i].type == DT_F32)
-			g->node[i].type = type;
+	free(graph_lower(g, type, NULL, NULL));
 }
 
 static int is_convolution(const struct node *n)
@@ -164,7 +163,7 @@ static void all_convolutions(void)
 	CHECK(convolutions(l, '1', 8, DT_BF16) > 100);
 	CHECK(convolutions(l, '2', 1, DT_BF16) > 100);
 	CHECK(convolutions(l, 'e', 8, DT_BF16) > 15);
-	l->tf32 = 1;
+	l->b = &(struct backend){ .tf32 = 1 };
 	CHECK(convolutions(l, '1', 1, DT_F32) > 100);
 	lane_close(l);
 }
@@ -238,6 +237,7 @@ static void attention(void)
 	struct heads odd = heads(1, 1, 64, 64, 9, 0, 0);
 	OPEN(l, h100);
 
+	l->dnn->prepare(l->dnn, taken, n);
 	for (size_t i = 0; i < n; i++) {
 		int64_t bytes = l->dnn->plan_heads(l->dnn, &taken[i]);
 
@@ -246,6 +246,31 @@ static void attention(void)
 	}
 	/* left to own kernels; on other cards all gradients are */
 	CHECK_INT(l->dnn->plan_heads(l->dnn, &odd), -1);
+	lane_close(l);
+}
+
+/* All of a graph's attention is settled before the first of its nodes. */
+static void text_encoder_step(void)
+{
+	struct graph g = { 0 };
+	struct buf b = { 0 };
+	int n = 0;
+	OPEN(l, h100);
+
+	build(&g, 't', 2, DT_F16);
+	attend_prepare(l, &g);
+	dnn_report(l->dnn, &b);
+	CHECK(strstr(buf_str(&b), "attention 2x12 heads of 64, 77 x 77 tokens, causal, F16: cuDNN's engine ") != NULL);
+	CHECK(strstr(buf_str(&b), "attention, dx 2x12 heads of 64, 77 x 77 tokens, causal, F16: cuDNN's engine ") != NULL);
+	for (id i = 0; i < g.n; i++)
+		if (g.node[i].op == OP_ATTENTION || g.node[i].op == OP_ATTENTION_DX)
+			n += attend_scratch(l, &g.node[i], &g) >= 0;
+	CHECK_INT(n, 2);
+	buf_clear(&b);
+	dnn_report(l->dnn, &b);
+	CHECK_STR(buf_str(&b), "");
+	buf_release(&b);
+	graph_release(&g);
 	lane_close(l);
 }
 
@@ -315,6 +340,7 @@ int main(void)
 	TEST(all_convolutions);
 	TEST(other_cards);
 	TEST(attention);
+	TEST(text_encoder_step);
 	TEST(reports);
 	TEST(no_device);
 	return test_end();

@@ -233,7 +233,7 @@ int heads_plan(struct plan *p)
 	struct wanted w = { .refused = NOTE(NONDETERMINISTIC) | NOTE(REDUCED_PRECISION_REDUCTION),
 			    .compiled = 1, .least = least(h), .most = MOST };
 
-	if (h->dx && p->made.c->capability != SURE)
+	if (h->dx && p->made.c->with.capability != SURE)
 		return fail(&p->made.why, "cuDNN's gradients are the same every time on compute capability 9.0 only");
 	if (h->dx && h->tk % 128 && p->made.c->version < PADS)
 		return fail(&p->made.why, "of cuDNN before 9.15.1 gradients of %lld keys are not to be trusted",

@@ -44,128 +44,6 @@ int dnn_version(char *out, size_t size, struct err *e)
 	return 0;
 }
 
-/* ---- plans, by description ---- */
-
-static char there;
-
-static void *mark(const void *at)
-{
-	return at ? &there : NULL;
-}
-
-static struct filter filter_key(const struct filter *f)
-{
-	struct filter k;
-
-	memcpy(&k, f, sizeof k);
-	k.x.at = mark(f->x.at);
-	k.filter.at = mark(f->filter.at);
-	k.y.at = mark(f->y.at);
-	k.bias.at = mark(f->bias.at);
-	k.add.at = mark(f->add.at);
-	return k;
-}
-
-static int same_side(const struct side *a, const struct side *b)
-{
-	return a->at == b->at && (!a->at || a->type == b->type);
-}
-
-static int same_filter(const struct filter *a, const struct filter *b)
-{
-	return a->way == b->way && a->n == b->n && a->h == b->h && a->w == b->w && a->c == b->c && a->i == b->i &&
-		a->j == b->j && a->k == b->k && a->r == b->r && a->s == b->s && a->stride == b->stride &&
-		a->top == b->top && a->left == b->left && a->bottom == b->bottom && a->right == b->right &&
-		a->fused == b->fused && a->onto == b->onto && a->tf32 == b->tf32 && same_side(&a->x, &b->x) &&
-		same_side(&a->filter, &b->filter) && same_side(&a->y, &b->y) && same_side(&a->bias, &b->bias) &&
-		same_side(&a->add, &b->add);
-}
-
-static int same_heads(const struct heads *a, const struct heads *b)
-{
-	return a->n == b->n && a->heads == b->heads && a->tq == b->tq && a->tk == b->tk && a->d == b->d &&
-		a->causal == b->causal && a->dx == b->dx && a->type == b->type;
-}
-
-/* The plan for a description, of which the other is NULL; NULL: none was made. */
-static struct plan *plan_find(struct cudnn *c, const struct filter *f, const struct heads *h)
-{
-	for (size_t i = 0; i < c->n; i++) {
-		struct plan *p = &c->plan[i];
-
-		if (h ? p->is_heads && same_heads(&p->heads, h) : !p->is_heads && same_filter(&p->filter, f))
-			return p;
-	}
-	return NULL;
-}
-
-static struct plan *plan_new(struct cudnn *c)
-{
-	struct plan *p;
-
-	c->plan = grow(c->plan, c->n, &c->cap, sizeof *c->plan);
-	p = &c->plan[c->n++];
-	*p = (struct plan){ .made = { .c = c } };
-	return p;
-}
-
-static void plan_settle(struct plan *p)
-{
-	p->taken = (p->is_heads ? heads_plan(p) : filter_plan(p)) == 0;
-	if (!p->taken)
-		made_release(&p->made);
-}
-
-static struct cudnn *cudnn_of(struct dnn *d)
-{
-	return (struct cudnn *)(void *)d;
-}
-
-static int64_t plan_filter(struct dnn *d, const struct filter *f)
-{
-	struct filter key = filter_key(f);
-	struct plan *p = plan_find(cudnn_of(d), &key, NULL);
-
-	if (!p) {
-		p = plan_new(cudnn_of(d));
-		p->filter = key;
-		plan_settle(p);
-	}
-	return p->taken ? p->bytes : -1;
-}
-
-static int64_t plan_heads(struct dnn *d, const struct heads *h)
-{
-	struct plan *p = plan_find(cudnn_of(d), NULL, h);
-
-	if (!p) {
-		p = plan_new(cudnn_of(d));
-		p->heads = *h;
-		p->is_heads = 1;
-		plan_settle(p);
-	}
-	return p->taken ? heads_bytes(p) : -1;
-}
-
-static int run_filter(struct dnn *d, const struct filter *f, void *scratch, struct err *e)
-{
-	struct filter key = filter_key(f);
-	struct plan *p = plan_find(cudnn_of(d), &key, NULL);
-
-	if (!p || !p->taken)
-		BUG("a convolution runs that cuDNN has no plan for");
-	return filter_run(cudnn_of(d), p, f, scratch, e);
-}
-
-static int run_heads(struct dnn *d, const struct heads *h, void *scratch, struct err *e)
-{
-	struct plan *p = plan_find(cudnn_of(d), NULL, h);
-
-	if (!p || !p->taken)
-		BUG("an attention runs that cuDNN has no plan for");
-	return heads_run(cudnn_of(d), p, h, scratch, e);
-}
-
 /* ---- opening ---- */
 
 static int open_device(struct cudnn *c, const struct dnn_options *o, struct err *e)
@@ -173,7 +51,7 @@ static int open_device(struct cudnn *c, const struct dnn_options *o, struct err 
 	struct made *m = &c->given;
 
 	m->c = c;
-	c->capability = o->capability;
+	c->with = *o;
 	if (o->device) {
 		c->device = made_new(m, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
 		set_many(m, c->device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
@@ -190,7 +68,8 @@ int dnn_open(struct dnn **out, const struct dnn_options *o, struct err *e)
 	struct cudnn *c = xcalloc(1, sizeof *c);
 
 	*out = NULL;
-	c->dnn = (struct dnn){ (int64_t)1 << 30, plan_filter, plan_heads, run_filter, run_heads };
+	c->dnn = (struct dnn){ (int64_t)1 << 30, plans_filter, plans_heads, plans_prepare, plans_run_filter,
+			       plans_run_heads };
 	if (load(c, e) < 0) {
 		free(c);
 		return -1;
@@ -216,6 +95,9 @@ void dnn_close(struct dnn *d)
 		made_release(&c->plan[i].made);
 	free(c->plan);
 	made_release(&c->given);
+	for (size_t i = 0; i < c->helpers; i++)
+		c->Destroy(c->helper[i]);
+	free(c->helper);
 	if (c->handle)
 		c->Destroy(c->handle);
 	free(c);

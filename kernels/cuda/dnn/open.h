@@ -4,7 +4,7 @@
  * same bytes every time and no sums in 16 bits; a plan is kept for each, also that there is none.
  *
  * Convolutions never take an engine that is compiled at run time, which costs up to 3 s for each shape;
- * attention has no other kind (half a second each).
+ * attention has no other kind (half a second each, several at a time).
  */
 #ifndef CUDA_DNN_OPEN_H
 #define CUDA_DNN_OPEN_H
@@ -16,6 +16,9 @@
 struct dnn_options {
 	void *stream;
 	int capability;         /* 90: compute capability 9.0 */
+	/* Makes the device the calling thread's, in threads of ours; NULL: every thread has it. */
+	void (*enter)(void *data);
+	void *data;
 	/*
 	 * NULL: the current device. Else a device's properties as cuDNN writes them (JSON): plans are made
 	 * for it on a machine that has none, and can't be run (cuDNN 9.8; for attention there must be a

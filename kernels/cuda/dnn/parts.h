@@ -15,6 +15,7 @@ typedef cudnnBackendDescriptor_t desc;
 /* Descriptors that live and die together. The first failure is kept, and all that follows does nothing. */
 struct made {
 	struct cudnn *c;
+	cudnnHandle_t handle;   /* what they are made with; NULL: plans only */
 	desc *all;
 	size_t n, cap;
 	int failed;
@@ -37,8 +38,10 @@ struct cudnn {
 #define DNN_FIELD(f) __typeof__(&cudnn##f) f;
 	DNN_FUNCTIONS(DNN_FIELD)
 	size_t version;         /* 91900 is 9.19.0 */
-	int capability;         /* 90: compute capability 9.0 */
-	cudnnHandle_t handle;   /* NULL: plans only */
+	cudnnHandle_t handle;   /* what runs; NULL: plans only */
+	struct dnn_options with;
+	cudnnHandle_t *helper;  /* handles of threads that made plans */
+	size_t helpers, helper_cap;
 	struct made given;      /* the device that they are for, then */
 	desc device;
 	struct plan *plan;
@@ -82,6 +85,18 @@ int plan_choose(struct plan *p, const desc *ops, int n, const struct wanted *w);
 /* Runs it with a value at each of n unique ids. */
 int plan_run(struct cudnn *c, struct plan *p, int n, const int64_t *uid, void *const *at, void *scratch,
 	     struct err *e);
+
+/* ---- plans.c ---- */
+int64_t plans_filter(struct dnn *d, const struct filter *f);
+int64_t plans_heads(struct dnn *d, const struct heads *h);
+void plans_prepare(struct dnn *d, const struct heads *h, size_t n);
+int plans_run_filter(struct dnn *d, const struct filter *f, void *scratch, struct err *e);
+int plans_run_heads(struct dnn *d, const struct heads *h, void *scratch, struct err *e);
+
+static inline struct cudnn *cudnn_of(struct dnn *d)
+{
+	return (struct cudnn *)(void *)d;
+}
 
 /* ---- filter.c, heads.c ---- */
 int filter_plan(struct plan *p);        /* p->filter, p->heads tell what; -1: not taken, p->made says why */

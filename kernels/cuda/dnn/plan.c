@@ -10,8 +10,8 @@ static desc graph_of(struct made *m, const desc *ops, int n)
 {
 	desc g = made_new(m, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
 
-	if (m->c->handle)
-		set_many(m, g, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &m->c->handle);
+	if (m->handle)
+		set_many(m, g, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &m->handle);
 	set_many(m, g, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, n, ops);
 	return made_done(m, g);
 }
@@ -63,8 +63,8 @@ static int plan_make(struct plan *p, desc config, const struct wanted *w)
 	struct made *m = &p->made;
 
 	p->what = made_new(m, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-	if (m->c->handle)
-		set_many(m, p->what, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &m->c->handle);
+	if (m->handle)
+		set_many(m, p->what, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &m->handle);
 	set_desc(m, p->what, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config);
 	if (m->c->device)
 		set_desc(m, p->what, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, m->c->device);
@@ -76,7 +76,7 @@ static int plan_make(struct plan *p, desc config, const struct wanted *w)
 /* 1: found; 0: no engine of this heuristic will do. Where one fails, the next may not. */
 static int try_mode(struct plan *p, desc graph, cudnnBackendHeurMode_t mode, const struct wanted *w)
 {
-	struct made *m = &p->made, list = { .c = m->c };
+	struct made *m = &p->made, list = { .c = m->c, .handle = m->handle };
 	desc config[CONFIGS];
 	int64_t n = configs_of(&list, graph, mode, config);
 	int found = 0;

@@ -283,6 +283,6 @@ struct dnn *host_dnn(void *stream, int strict)
 {
 	struct host_dnn *h = xcalloc(1, sizeof *h);
 
-	*h = (struct host_dnn){ { 16 << 10, plan_filter, plan_heads, run_filter, run_heads }, stream, strict };
+	*h = (struct host_dnn){ { 16 << 10, plan_filter, plan_heads, NULL, run_filter, run_heads }, stream, strict };
 	return &h->dnn;
 }
