@@ -95,7 +95,8 @@ TORTURE_SRC = $(wildcard tests/torture/*.c)
 TORTURE = $(patsubst tests/torture/%.c,$(B)/torture/%,$(filter-out tests/torture/preload-%,$(TORTURE_SRC))) \
 	$(patsubst tests/torture/%.c,$(B)/torture/%.so,$(filter tests/torture/preload-%,$(TORTURE_SRC)))
 
-.PHONY: all test unit check clean help golden bench full-size interop demo base photos torture fuzz fuzz-build cuda
+.PHONY: all test unit check clean help golden bench full-size interop demo base photos torture fuzz fuzz-build cuda \
+	gpu-check gpu-pack gpu-programs
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
@@ -243,6 +244,16 @@ check: $(STAGES)
 bench: all
 	$(Q)B=$(B) sh tests/bench/run $(BENCH)
 
+# What has to hold on a GPU, and speed there (GPU=PIECES, GPU=host); gpu-pack makes what runs where libraries are missing.
+gpu-check:
+	$(Q)GPU="$(GPU)" sh tests/gpu/check
+
+GPU_PROGRAMS = $(B)/test/golden $(B)/test/device_ops $(B)/tools/bench_step $(B)/tools/make_model $(B)/tools/scenes
+gpu-programs: $(STAGES) $(BOOTH) $(GPU_PROGRAMS) $(HOST_CUDA)
+
+gpu-pack: gpu-programs cuda
+	$(Q)B=$(B) CC="$(CC)" sh tests/gpu/pack
+
 # Faults, at length: LETTER="b c" picks parts, ROUNDS=n
 torture: all
 	$(Q)B=$(B) LETTER="$(LETTER)" ROUNDS=$(ROUNDS) sh tests/torture/run
@@ -296,6 +307,7 @@ help:
 	@echo "make check      floors, format, duplicates, companions of ops"
 	@echo "make fuzz       every parser against made-up bytes (clang; SECONDS=60, TARGET=name)"
 	@echo "make bench      speed and memory, against PyTorch where it is (BENCH=PART, ROUNDS=3)"
+	@echo "make gpu-check  what has to hold on an NVIDIA GPU, and its speed (make gpu-pack: for a machine without the libraries)"
 	@echo "make photos     the recipes on every subject of ../shared/photos (minutes)"
 	@echo "make full-size  the LoRA recipe with a model as large as Stable Diffusion 1.5, from nothing to a picture"
 	@echo "make interop    files read and written by diffusers and peft (makes .venv)"

@@ -149,8 +149,11 @@ static int run_nodes(struct session *s, struct err *e)
 			continue;
 		if (s->b->run(s->b, &s->call[i], e) < 0)
 			return err_prefix(e, "node %d '%s'", i, op_info[s->g->node[i].op].name);
-		if (s->timing)
-			s->seconds[s->g->node[i].op] += clock_now() - t;
+		if (!s->timing)
+			continue;
+		if (s->b->wait(s->b, e) < 0)    /* or the time is that of asking for it */
+			return -1;
+		s->seconds[s->g->node[i].op] += clock_now() - t;
 	}
 	s->ran = 1;
 	return 0;

@@ -21,6 +21,7 @@
 #include "kernels/ir/grad.h"
 #include "kernels/model/model.h"
 #include "kernels/run/session.h"
+#include "tests/tools/flop.h"
 
 #define TOKENS 77
 #define FORWARD_GFLOP 803.6     /* of 64x64 latents, counted by hand and by PyTorch's counter */
@@ -40,44 +41,6 @@ struct bench {
 	struct arena arena;
 	id loss;
 };
-
-/* ---- arithmetic of a node: additions and multiplications that a plain loop does ---- */
-
-static double rows(const struct node *n)
-{
-	return (double)(n->dim[0] * n->dim[1] * n->dim[2]);
-}
-
-static double flop_of(const struct graph *g, const struct node *n)
-{
-	const struct node *a = n->in[0] == NONE ? NULL : &g->node[n->in[0]],
-		*b = n->in[1] == NONE ? NULL : &g->node[n->in[1]];
-	double q, k;
-
-	switch (n->op) {
-	case OP_LINEAR:
-		return 2 * rows(n) * (double)(n->dim[3] * a->dim[3]);
-	case OP_LINEAR_DX:
-		return 2 * rows(n) * (double)(n->dim[3] * a->dim[3]);
-	case OP_LINEAR_DW:
-		return 2 * rows(a) * (double)(n->dim[2] * n->dim[3]);
-	case OP_CONV2D:         /* weight [k][r][s][c] */
-		return 2 * rows(n) * (double)node_count(b);
-	case OP_CONV2D_DX:
-		return 2 * rows(a) * (double)node_count(b);
-	case OP_CONV2D_DW:
-		return 2 * rows(b) * (double)node_count(n);
-	case OP_ATTENTION:
-		q = (double)node_count(a);
-		return 4 * q * (double)(b->dim[1] * b->dim[2]);
-	case OP_ATTENTION_DX:   /* in: dy, q, k: five products instead of two */
-		q = (double)node_count(b);
-		k = (double)(g->node[n->in[2]].dim[1] * g->node[n->in[2]].dim[2]);
-		return 10 * q * k;
-	default:
-		return 0;
-	}
-}
 
 /* ---- the graph ---- */
 
