@@ -152,12 +152,12 @@ static double peak_memory(void)
 /* Of the device, those that nobody holds; of the CPU 0. */
 static double unused(const struct bench *w)
 {
-	size_t left = 0, all = 0;
+	struct room room = { 0 };
 	struct err e;
 
-	if (w->b->memory && w->b->memory(w->b, &left, &all, &e) < 0)
+	if (w->b->memory && w->b->memory(w->b, &room, &e) < 0)
 		die(1, "%s", e.text);
-	return (double)left;
+	return (double)room.unused;
 }
 
 static void run(struct bench *w)

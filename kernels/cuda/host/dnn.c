@@ -113,7 +113,8 @@ static void filter_now(const void *data)
 	const struct filter_job *job = data;
 	const struct filter *f = &job->f;
 	const struct side *to = f->way == FILTER_FORWARD ? &f->y : f->way == FILTER_DX ? &f->x : &f->filter;
-	int64_t n_x = f->n * f->h * f->w * f->c, n_filter = f->k * f->r * f->s * f->c, n_y = f->n * f->i * f->j * f->k;
+	int64_t n_x = f->n * f->h * f->w * f->c, n_filter = f->k * f->r * f->s * f->c;
+	int64_t n_y = f->n * f->i * f->j * f->k;
 	int64_t n = to == &f->y ? n_y : to == &f->x ? n_x : n_filter;
 	struct sums a = { unpack(to == &f->x ? NULL : f->x.at, f->x.type, n_x),
 			  unpack(to == &f->filter ? NULL : f->filter.at, f->filter.type, n_filter),
