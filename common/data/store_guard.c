@@ -13,7 +13,7 @@ static _Thread_local const char *inside;
 static struct sigaction before[65];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static const int caught[] = { SIGSEGV, SIGBUS, SIGABRT };
+static const int caught[] = { SIGSEGV, SIGBUS, SIGFPE, SIGABRT };     /* a page size of 0 is divided by */
 
 static void say(const char *text)
 {

@@ -6,7 +6,8 @@
  *	                opens in the same time)
  *	pages_free      before the first write of a process: the lists of free pages are sane
  *	pages_path      before each write: the pages that it will change are sane
- *	pages_all       booth check: every page is used exactly once, is in order, and is counted
+ *	pages_all       booth check: every page is used exactly once, is in order, and is counted;
+ *	                the meta pages are of the transactions that they say
  * Values are looked at by those who read them: an object has its hash for a name, a recorded action
  * and a file's stamp carry a sum. What is left are bits without a meaning (the space between the
  * nodes of a page, free pages, the older meta page's tree): they may flip unseen, and nothing comes

@@ -133,12 +133,52 @@ static int walk_tables(struct walk *w, struct err *e)
 	return 0;
 }
 
+/*
+ * Nothing guards the number of the transaction in a meta page; flipped, it can make an older page
+ * the one that counts. But every transaction after the first frees a page (the root of the tables
+ * that it replaced) and files it under its own number, the highest that there is.
+ */
+static int check_age(const struct pages *p, const struct snapshot *s, struct err *e)
+{
+	struct bounds none = { 0 };
+	uint64_t number = s->free.root, txn = 0;
+	struct page g;
+	struct node n;
+
+	if (s->txn < 2)
+		return 0;
+	for (unsigned level = 1; number != TREE_EMPTY && level <= s->free.depth; level++) {
+		if (page_open(p, s, &s->free, number, level, &none, &g, e) < 0)
+			return -1;
+		page_node(p, &g, g.n - 1, &n);
+		number = n.child;
+		if (g.leaf)
+			memcpy(&txn, n.key, 8);
+	}
+	return txn == s->txn ? 0 : fail(e, "a meta page of transaction %llu is marked as of %llu",
+					(unsigned long long)txn, (unsigned long long)s->txn);
+}
+
+/* The pages of the transaction before are left alone by the last one, but not by the next. */
+static int check_ages(const struct pages *p, const struct snapshot *s, struct err *e)
+{
+	struct snapshot before;
+	struct err ignored;
+
+	if (check_age(p, s, e) < 0)
+		return -1;
+	if (!s->txn || pages_snapshot(p, s->txn - 1, &before, &ignored) < 0 ||
+	    check_age(p, &before, e) == 0)
+		return 0;
+	return pages_snapshot(p, s->txn - 1, &before, &ignored) < 0 ? 0 : -1;
+}
+
 int pages_all(const struct pages *p, const struct snapshot *s, struct err *e)
 {
 	struct walk w = { .p = p, .s = s, .met = xcalloc(1, s->last / 8 + 1) };
 	int ret = -1;
 
-	if (pages_metas(p, e) < 0 || walk_tree(&w, &s->free, e) < 0 ||
+	if (pages_metas(p, e) < 0 || check_ages(p, s, e) < 0 || walk_tree(&w, &s->free, e) < 0 ||
 	    walk_tree(&w, &s->main, e) < 0 || walk_tables(&w, e) < 0)
 		goto out;
 	for (uint64_t i = 2; i <= s->last; i++)

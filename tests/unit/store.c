@@ -520,6 +520,58 @@ static void records_carry_sums(void)
 	stores_close(s);
 }
 
+/* The exit code of a check of the pages in a process of its own. */
+static int checked(const char *root)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct stores *s = open_at(root);
+		struct err e;
+
+		dup2(open("/dev/null", O_WRONLY), 2);
+		_exit(store_check(s, "prep", &e) < 0 ? 1 : 0);
+	}
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+/* A page size of 0, by which LMDB divides; the older of the two meta pages as the newer one. */
+static void meta_pages_that_lie(void)
+{
+	enum { SIZE = 16 + 24, TXN = 16 + 128 };
+	const char *path = "build/scratch/store-meta/prep/data.mdb";
+	struct stores *s = open_at(test_folder("store-meta"));
+	struct buf b = { 0 };
+	struct err e;
+	uint64_t txn[2];
+
+	for (int i = 0; i < 3; i++) {
+		put_text(s, "prep", i ? i == 1 ? "one" : "two" : "none");
+		s = again(s);
+	}
+	stores_close(s);
+	CHECK_INT(checked("build/scratch/store-meta"), 0);
+	CHECK_OK(file_read(&b, path, 1 << 30, &e), e);
+	for (int i = 0; i < 2; i++) {
+		memcpy(&txn[i], b.at + i * 4096 + TXN, 8);
+		b.at[i * 4096 + SIZE + 1] ^= 0x10;
+		CHECK_OK(file_replace(path, b.at, b.len, &e), e);
+		CHECK_INT(checked("build/scratch/store-meta"), 1);
+		b.at[i * 4096 + SIZE + 1] ^= 0x10;
+	}
+	for (int i = 0; i < 2; i++) {
+		uint64_t lie = txn[i] > txn[!i] ? txn[i] - 2 : txn[i] + 2;
+
+		memcpy(b.at + i * 4096 + TXN, &lie, 8);
+		CHECK_OK(file_replace(path, b.at, b.len, &e), e);
+		CHECK_INT(checked("build/scratch/store-meta"), 1);
+		memcpy(b.at + i * 4096 + TXN, &txn[i], 8);
+	}
+	buf_release(&b);
+}
+
 /* Every page is used or free, whatever was written and deleted before. */
 static void pages_are_accounted_for(void)
 {
@@ -922,6 +974,7 @@ int main(void)
 	TEST(another_format_is_refused);
 	TEST(an_earlier_format_is_read_and_becomes_ours);
 	TEST(records_carry_sums);
+	TEST(meta_pages_that_lie);
 	TEST(pages_are_accounted_for);
 	TEST(a_full_disk_loses_nothing);
 	TEST(killed_writers_leave_whole_actions);
