@@ -15,7 +15,7 @@ WARN = -Wall -Wextra -Werror -Wno-missing-field-initializers -Wstrict-prototypes
 STD = -std=c11 -D_GNU_SOURCE -I. -fno-math-errno -fopenmp $(WARN)
 SAN_1 = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 SAN_thread = -fsanitize=thread -fno-omit-frame-pointer
-SAN_fuzzer = -fsanitize=fuzzer-no-link -DFUZZING $(SAN_1)
+SAN_fuzzer = -fsanitize=fuzzer-no-link $(if $(FAST),-fno-sanitize-coverage=trace-cmp) -DFUZZING $(SAN_1)
 SAN = $(SAN_$(SANITIZE))
 ALL = $(STD) $(CFLAGS) $(SAN)
 LIBS = -llmdb -lzstd -ljansson -lpng -ljpeg -lwebp -lwebpdemux -llcms2 -lutf8proc -lm -lpthread -ldl
@@ -229,11 +229,13 @@ endif
 golden: $(GOLDEN_BIN)
 	$(Q)$(B)/test/golden $(or $(GOLDEN),../shared/golden)
 
-# Every parser of foreign bytes, SECONDS each (60), or TARGET=name; goes on where it ended, in build/fuzz.
+# Every parser of foreign bytes, SECONDS each (60), or TARGET=name; goes on where it ended, in build/fuzz. FAST=1 does
+# not look at what is compared with what: a quarter faster where earlier runs found the words that count.
 fuzz:
 	$(Q)sh tests/fuzz/run probe
-	$(Q)$(MAKE) --no-print-directory CC=clang SANITIZE=fuzzer B=build/clang-fuzzer fuzz-build FUZZ="$(or $(TARGET),$(FUZZ))"
-	$(Q)B=build/clang-fuzzer sh tests/fuzz/run $(or $(SECONDS),60) $(or $(TARGET),$(FUZZ))
+	$(Q)$(MAKE) --no-print-directory CC=clang SANITIZE=fuzzer B=build/clang-fuzzer$(FAST) fuzz-build \
+		FUZZ="$(or $(TARGET),$(FUZZ))"
+	$(Q)B=build/clang-fuzzer$(FAST) sh tests/fuzz/run $(or $(SECONDS),60) $(or $(TARGET),$(FUZZ))
 
 fuzz-build: $(FUZZ:%=$(B)/fuzz/%)
 

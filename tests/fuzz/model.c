@@ -4,7 +4,7 @@
  *	0 a folder: configurations of unet, vae and text encoder, scheduler, model_index, shards
  *	1 a single file: header, then what stands in its metadata's "booth.config" by itself
  *	2 a LoRA file: header
- * A header is written around a safetensors file whose values are zeros.
+ * Higher bits are options. A header is written around a safetensors file whose values are zeros.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -70,23 +70,60 @@ void __wrap_lora_names_release(struct lora_names *l)
 	(void)l;
 }
 
+/* Every value that was promised is there; matrices that fit a weight have its sides. */
+static void use_lora(struct lora_file *l)
+{
+	struct err e;
+
+	for (size_t i = 0; i < l->n; i++) {
+		struct lora_module *m = &l->at[i];
+		struct tensor weight = { .type = DT_F32, .rank = m->a.rank };
+
+		memcpy(weight.side, m->a.side, sizeof weight.side);
+		weight.side[0] = m->b.side[0];
+		fuzz_read(m->a.at, (size_t)tensor_bytes(&m->a));
+		fuzz_read(m->b.at, (size_t)tensor_bytes(&m->b));
+		if (lora_fit(m, &weight, &e) == 0)
+			HOLDS(m->a.rank == weight.rank && m->b.rank == weight.rank);
+		HOLDS(lora_find(l, m->module) == m);
+	}
+}
+
+static void use_checkpoint(const struct checkpoint *c)
+{
+	for (int p = 0; p < PART__COUNT; p++)
+		for (size_t i = 0; i < c->part[p].n; i++) {
+			const struct named *w = &c->part[p].at[i];
+
+			fuzz_read(w->t.at, (size_t)tensor_bytes(&w->t));
+			HOLDS(part_find(&c->part[p], w->name) == &w->t);
+		}
+}
+
 FUZZ(model)
 {
-	const struct checkpoint_options o = { .configs_only = len && *at >> 7 };
+	const uint8_t how = len ? *at : 0;
+	const struct checkpoint_options o = {
+		.configs_only = how >> 7, .ema = how >> 6 & 1, .variant = how & 32 ? "fp16" : NULL,
+		.prediction = how & 16 ? "epsilon" : NULL,
+	};
 	struct checkpoint c;
 	struct lora_file l;
 	struct err e;
 
 	if (len < 3)
 		return 0;
-	if ((*at & 3) == 0)
+	if ((how & 3) == 0)
 		folder(at + 1, len - 1);
 	else
 		weights("m.safetensors", (struct piece){ at + 1, len - 1 });
-	if ((*at & 3) == 2) {
-		if (lora_read(&l, "m.safetensors", &e) == 0)
+	if ((how & 3) == 2) {
+		if (lora_read(&l, "m.safetensors", &e) == 0) {
+			use_lora(&l);
 			lora_close(&l);
-	} else if (checkpoint_open(&c, *at & 3 ? "m.safetensors" : "m", &o, &e) == 0) {
+		}
+	} else if (checkpoint_open(&c, how & 3 ? "m.safetensors" : "m", &o, &e) == 0) {
+		use_checkpoint(&c);
 		checkpoint_close(&c);
 	}
 	memory_clear();
