@@ -10,6 +10,50 @@
 
 #include "tests/fuzz/shared/fuzz.h"
 
+/*
+ * No input is worth a piece of more than 64 MiB: libFuzzer watches that (-malloc_limit_mb), and here it
+ * is the C library's own functions under other names. With the address sanitizer these are its own.
+ */
+#define PIECE_MOST ((size_t)64 << 20)
+#if defined __GLIBC__ && !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+#ifdef __has_feature
+#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define SANITIZED 0
+#endif
+#if !SANITIZED
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *at, size_t n);
+
+static void watch(size_t n)
+{
+	if (n > PIECE_MOST)
+		BUG("a piece of %zu bytes was asked for, at most %zu are fine", n, PIECE_MOST);
+}
+
+void *malloc(size_t n)
+{
+	watch(n);
+	return __libc_malloc(n);
+}
+
+void *calloc(size_t n, size_t size)
+{
+	size_t all;
+
+	watch(__builtin_mul_overflow(n, size, &all) ? SIZE_MAX : all);
+	return __libc_calloc(n, size);
+}
+
+void *realloc(void *at, size_t n)
+{
+	watch(n);
+	return __libc_realloc(at, n);
+}
+#endif
+#endif
+
 static int compare(const struct dirent **a, const struct dirent **b)
 {
 	return strcmp((*a)->d_name, (*b)->d_name);
