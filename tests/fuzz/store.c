@@ -10,15 +10,22 @@
 #include "common/flow/why.h"
 #include "tests/fuzz/shared/fuzz.h"
 
-/* Opened once: an input's pairs are gone when it is done. */
+/* Opened once: an input's pairs are gone when it is done. The stages that a reference names stay known: forgotten. */
+static struct stores *opened;
+
 static struct stores *stores(void)
 {
-	static struct stores *s;
 	struct err e;
 
-	if (!s)
-		HOLDS(stores_open(&s, "memory", &e) == 0);
-	return s;
+	if (!opened)
+		HOLDS(stores_open(&opened, "memory", &e) == 0);
+	return opened;
+}
+
+static void forget(void)
+{
+	stores_close(opened);
+	opened = NULL;
 }
 
 static void as_its_kind(const struct ref *r, const struct blob *b)
@@ -125,6 +132,7 @@ static void reference(const uint8_t *at, size_t len)
 	HOLDS(ref_is(text) || ref_parse(stores(), text, &r, &e) < 0);
 	if (ref_is(text))
 		ref_parse(stores(), text, &r, &e);
+	forget();
 	free(text);
 }
 
