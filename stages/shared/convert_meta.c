@@ -198,6 +198,9 @@ static void add_training(struct meta *m, const char *text)
 	for (size_t i = 0; i < sizeof same / sizeof *same; i++)
 		if (option_of(text, same[i].option, value, sizeof value))
 			meta_add(m, same[i].key, value);
+	/* f32 and, in f32's place, tf32 are kohya's "no", which was not written before there was a choice */
+	if (option_of(text, "precision", value, sizeof value) && strcmp(value, "tf32"))
+		meta_add(m, "ss_mixed_precision", value);
 	if (starts_with(text, "stage train "))
 		meta_add(m, "ss_optimizer", "AdamW");
 }
