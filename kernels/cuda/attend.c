@@ -50,14 +50,14 @@ static int64_t lse_bytes(const struct heads *h)
 	return h->n * h->heads * h->tq * 4;
 }
 
-/* The most pictures at a time that divide n. */
+/* The most pictures at a time that divide n, so that what each run begins with is still aligned. */
 static int64_t pictures_of(const struct heads *h, int64_t most)
 {
-	int64_t each = h->heads * (h->tq + 63) / 64 * 64 * ((h->tk + 63) / 64 * 64) * 2, n = h->n;
+	int64_t each = h->heads * ((h->tq + 63) / 64 * 64) * ((h->tk + 63) / 64 * 64) * 2, n = h->n;
 
-	while (h->dx && n > 1 && (h->n % n || n * each > most))
+	while (h->dx && n > 0 && (h->n % n || n * each > most || n * h->heads * h->tq % 4))
 		n--;
-	return n;
+	return n ? n : h->n;
 }
 
 /* h becomes what is run at a time, if the library may take it. */

@@ -118,9 +118,6 @@ int plan_run(struct cudnn *c, struct plan *p, int n, const int64_t *uid, void *c
 	struct made m = { .c = c };
 	desc pack = made_new(&m, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
 
-	for (int i = 0; i < n; i++)
-		if ((uintptr_t)at[i] % 4)
-			return fail(e, "cuDNN was given an address that is no multiple of 4");
 	set_many(&m, pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n, uid);
 	set_many(&m, pack, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n, at);
 	set_many(&m, pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &scratch);
