@@ -136,6 +136,7 @@ static size_t gpu_scratch(struct backend *b, const struct graph *g, id x)
 	struct err e;
 
 	starter_join(&gpu->dnn, &e);    /* settled for the run: does it have the library? */
+	gpu_enter(gpu, &e);             /* plans are loaded on the calling thread's device */
 	return cuda_scratch_of(&gpu->lane, g, x);
 }
 
