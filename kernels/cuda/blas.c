@@ -12,7 +12,7 @@
 #define FUNCTIONS(X) X(Create) X(Destroy) X(Matmul) X(MatmulAlgoGetHeuristic) X(MatmulDescCreate) \
 	X(MatmulDescDestroy) X(MatmulDescSetAttribute) X(MatrixLayoutCreate) X(MatrixLayoutDestroy) \
 	X(MatrixLayoutSetAttribute) X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy) \
-	X(MatmulPreferenceSetAttribute) X(GetStatusString)
+	X(MatmulPreferenceSetAttribute) X(MatmulAlgoConfigGetAttribute) X(GetStatusString)
 
 struct library {
 #define FIELD(f) __typeof__(&cublasLt##f) f;
@@ -27,6 +27,7 @@ struct plan {
 	cublasLtMatmulDesc_t what;
 	cublasLtMatrixLayout_t a, b, d;
 	cublasLtMatmulAlgo_t algo;
+	int chosen, told;
 };
 
 struct blas {
@@ -236,8 +237,10 @@ static int choose(struct blas *b, struct plan *p, struct err *e)
 		ret = fail(e, "cuBLASLt has no way to multiply %lld x %lld by %lld x %lld in %s",
 			   (long long)p->key.rows, (long long)p->key.inner, (long long)p->key.inner,
 			   (long long)p->key.cols, dtype_name(p->key.x.type));
-	if (ret == 0)
+	if (ret == 0) {
 		p->algo = found.algo;
+		p->chosen = 1;
+	}
 	if (f)
 		b->lib.MatmulPreferenceDestroy(f);
 	return ret;
@@ -268,4 +271,33 @@ int blas_run(struct blas *b, const struct product *p, int tf32, void *stream, st
 	return check(b, b->lib.Matmul(b->handle, plan->what, &p->alpha, p->w.at, plan->a, p->x.at, plan->b,
 				      &one, p->add.at ? p->add.at : p->y.at, plan->d, p->y.at, plan->d,
 				      &plan->algo, b->workspace, BLAS_WORKSPACE, stream), "a product", e);
+}
+
+/* ---- what was chosen ---- */
+
+static int config(struct blas *b, const struct plan *p, cublasLtMatmulAlgoConfigAttributes_t name)
+{
+	int value = -1;
+	size_t written = 0;
+
+	if (b->lib.MatmulAlgoConfigGetAttribute(&p->algo, name, &value, sizeof value, &written))
+		return -1;
+	return value;
+}
+
+void blas_report(struct blas *b, struct buf *out)
+{
+	for (size_t i = 0; b && i < b->n; i++) {
+		struct plan *p = &b->plan[i];
+
+		if (p->told || !p->chosen)
+			continue;
+		p->told = 1;
+		buf_addf(out, "product %lldx %lld x %lld by %lld x %lld%s, %s%s: cuBLASLt's algorithm %d, tile %d, "
+			 "stages %d, sums in %d parts\n", (long long)p->key.batch, (long long)p->key.rows, (long long)p->key.inner,
+			 (long long)p->key.inner, (long long)p->key.cols, p->key.bias.at ? " with bias" : "",
+			 dtype_name(p->key.x.type), p->tf32 && p->key.x.type == DT_F32 ? " as tf32" : "",
+			 config(b, p, CUBLASLT_ALGO_CONFIG_ID), config(b, p, CUBLASLT_ALGO_CONFIG_TILE_ID),
+			 config(b, p, CUBLASLT_ALGO_CONFIG_STAGES_ID), config(b, p, CUBLASLT_ALGO_CONFIG_SPLITK_NUM));
+	}
 }

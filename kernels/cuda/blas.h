@@ -19,5 +19,7 @@ int blas_open(struct blas **out, struct err *e);
 /* tf32: products of f32 may round what they multiply. */
 int blas_run(struct blas *b, const struct product *p, int tf32, void *stream, struct err *e);
 void blas_close(struct blas *b);
+/* What was chosen since the last call: a line for each description. NULL is fine. */
+void blas_report(struct blas *b, struct buf *out);
 
 #endif

@@ -165,6 +165,8 @@ static void gpu_report(struct backend *b, struct buf *out)
 	else if (*g->no_dnn.text)
 		buf_addf(out, "convolutions and attention: own kernels (%s)\n", g->no_dnn.text);
 	g->no_dnn.text[0] = 0;
+	if (starter_join(&g->library, &e) == 0)
+		blas_report(g->blas, out);
 }
 
 /* ---- opening ---- */

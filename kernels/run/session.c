@@ -25,17 +25,20 @@ void arena_release(struct arena *a)
 	*a = (struct arena){ 0 };
 }
 
-/* BOOTH_KERNELS=1 in the environment: how each shape is run, as far as the backend had to choose. */
+/*
+ * BOOTH_KERNELS=1 in the environment: how each shape is run, as far as the backend had to choose; of
+ * convolutions and attention before the first run, of products after the last.
+ */
 static void report(struct backend *b)
 {
 	const char *wanted = getenv("BOOTH_KERNELS");
 	struct buf lines = { 0 };
 	char *save = NULL;
 
-	if (!b->report || !wanted || strcmp(wanted, "1"))
+	if (!b || !b->report || !wanted || strcmp(wanted, "1"))
 		return;
 	b->report(b, &lines);
-	for (char *l = strtok_r(lines.at, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
+	for (char *l = lines.len ? strtok_r(lines.at, "\n", &save) : NULL; l; l = strtok_r(NULL, "\n", &save))
 		talk("%s", l);
 	buf_release(&lines);
 }
@@ -111,6 +114,7 @@ int session_bind(struct session *s, struct pool *p, struct arena *a, struct err 
 
 void session_release(struct session *s)
 {
+	report(s->b);
 	forget_tape(s);
 	if (s->g)
 		graph_release(s->g);

@@ -44,3 +44,9 @@ void blas_close(struct blas *b)
 		cudaFree(b->workspace);
 	free(b);
 }
+
+void blas_report(struct blas *b, struct buf *out)
+{
+	(void)b;
+	(void)out;
+}
