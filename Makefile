@@ -54,7 +54,7 @@ CUDA_HOST_C = $(filter-out $(addprefix kernels/cuda/,blas.c library.c dnn_none.c
 CUDA_HOST_OBJ = $(CUDA_KERNELS:%.cu=$(B)/%-host.o) $(CUDA_HOST_C:%.c=$(B)/%-host.o)
 CUDA_BASE_C = common/base/err.c common/base/mem.c common/base/dtype.c common/base/buf.c kernels/ir/graph.c
 HOST_FLAGS = -fPIC -fvisibility=hidden -ftls-model=initial-exec -Ikernels/cuda/host \
-	-DSLOT_BYTES=65536ul -DBLAS_WORKSPACE=4096ul
+	-DSLOT_BYTES=262144ul -DBLAS_WORKSPACE=4096ul
 HOST_CUDA = $(B)/lib-host/booth-cuda.so
 
 # make cuda: the CUDA backend, a shared object that executables load when a GPU is asked for. It brings its own

@@ -122,7 +122,7 @@ static int prepare(struct run *r, struct err *e)
 	trainer_begin(&r->t, &r->config, r->line.b);
 	if (step_shapes(r, e) < 0 || trainer_plan(&r->t, e) < 0)
 		return -1;
-	return plan_fits(r, e);
+	return plan_beside(r, e) < 0 ? -1 : plan_fits(r, e);
 }
 
 static int run(struct job *j, struct table *out, struct err *e)

@@ -79,6 +79,20 @@ static int plan_shape(struct network *net, struct network_shape *s, struct err *
 	return ret;
 }
 
+int network_bytes(const struct network *net, const int64_t side[SHAPE_SIDES], size_t *out, struct err *e)
+{
+	struct network n = { .b = net->b, .build = net->build, .config = net->config, .type = net->type };
+	struct network_shape s = { .session = { 0 } };
+	int ret;
+
+	memcpy(s.side, side, sizeof s.side);
+	ret = plan_shape(&n, &s, e);
+	*out = ret < 0 ? 0 : pool_bytes(&n.pool) + s.session.plan.arena;
+	session_release(&s.session);
+	pool_release(&n.pool);
+	return ret;
+}
+
 static int place_weights(struct network *net, struct err *e)
 {
 	if (net->pool.memory)

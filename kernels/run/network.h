@@ -52,6 +52,8 @@ void network_begin(struct network *net, struct backend *b, network_build *build,
 struct network_shape *network_shape(struct network *net, const int64_t side[SHAPE_SIDES],
 				    struct err *e);
 void network_release(struct network *net);
+/* What a network begun like `net` would take for one shape, weights included; nothing is placed. */
+int network_bytes(const struct network *net, const int64_t side[SHAPE_SIDES], size_t *out, struct err *e);
 
 /*
  * Fetch every weight (not state) of a pool from a source;

@@ -212,3 +212,14 @@ int pipeline_text(struct pipeline *p, const char *caption, int64_t clip_skip, in
 		*cut = lost;
 	return run_text(p, ids, chunks, clip_skip - 1, 77, out, e);
 }
+
+int pipeline_text_bytes(struct pipeline *p, int64_t clip_skip, int64_t max_tokens, size_t *out,
+			struct err *e)
+{
+	struct network *net = pipeline_network(p, &p->net_text, PART_TEXT, build_text, &p->text, e);
+
+	*out = 0;
+	if (!net)
+		return -1;
+	return network_bytes(net, (int64_t[SHAPE_SIDES]){ max_tokens / 75, clip_skip - 1, 0, 77 }, out, e);
+}

@@ -71,6 +71,10 @@ int64_t text_tokens(int64_t max_tokens);
 int pipeline_text(struct pipeline *p, const char *caption, int64_t clip_skip, int64_t max_tokens,
 		  float *out, int *cut, struct err *e);
 
+/* Bytes that pipeline_text takes on the device, from its first call on. */
+int pipeline_text_bytes(struct pipeline *p, int64_t clip_skip, int64_t max_tokens, size_t *out,
+			struct err *e);
+
 /* ---- pictures ---- */
 
 /*

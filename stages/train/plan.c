@@ -31,6 +31,23 @@ static size_t pool_part(const struct run *r, const char *prefix)
 	return sum;
 }
 
+/* Captions whose hidden states are not known yet are encoded between steps. */
+int plan_beside(struct run *r, struct err *e)
+{
+	r->text_bytes = 0;
+	if (!r->line.b->memory || is_vae(r) || trainer_has_text(&r->t))
+		return 0;
+	return pipeline_text_bytes(&r->line, r->o->clip_skip, r->o->max_tokens, &r->text_bytes, e);
+}
+
+/* All that a training takes where it computes: in the machine's memory, or the device's. */
+static size_t bytes_needed(const struct run *r)
+{
+	const struct backend *b = r->line.b;
+
+	return trainer_pool_bytes(&r->t) + r->t.arena_bytes + (b->memory ? b->overhead + r->text_bytes : 0);
+}
+
 int plan_print(const struct run *r)
 {
 	char a[40], b[40], c[40], d[40];
@@ -47,7 +64,12 @@ int plan_print(const struct run *r)
 		printf("batch %lld of %lldx%lld%s: activations, gradients and workspace %s\n", (long long)s->key.n,
 		       (long long)s->key.w, (long long)s->key.h, s->key.validate ? " (validation)" : "", a);
 	}
-	bytes_of(a, trainer_pool_bytes(&r->t) + r->t.arena_bytes);
+	if (r->line.b->memory) {
+		bytes_of(a, r->text_bytes);
+		bytes_of(b, r->line.b->overhead);
+		printf("on %s: text encoder beside it %s, libraries and uploads %s\n", r->line.b->device, a, b);
+	}
+	bytes_of(a, bytes_needed(r));
 	printf("peak %s\n", a);
 	return 0;
 }
@@ -66,9 +88,9 @@ static int bytes_with(const struct run *r, struct train_options *o, size_t *out,
 	if (method_read(&t, e) < 0 || method_steps(&t, e) < 0)
 		goto out;
 	trainer_begin(&t.t, &t.config, t.line.b);
-	if (step_shapes(&t, e) < 0 || trainer_plan(&t.t, e) < 0)
+	if (step_shapes(&t, e) < 0 || trainer_plan(&t.t, e) < 0 || plan_beside(&t, e) < 0)
 		goto out;
-	*out = trainer_pool_bytes(&t.t) + t.t.arena_bytes;
+	*out = bytes_needed(&t);
 	ret = 0;
 out:
 	trainer_release(&t.t);
@@ -124,22 +146,56 @@ static int suggest(const struct run *r, size_t have, struct buf *b, struct err *
 	return 0;
 }
 
+/* Also what the driver takes for this program, which nobody tells. */
+static void say_room(const struct backend *b, const struct room *room, struct buf *out)
+{
+	size_t others = room->all - room->unused > room->ours ? room->all - room->unused - room->ours : 0;
+	char c[40], d[40];
+
+	bytes_of(c, room->unused + room->ours);
+	bytes_of(d, others);
+	buf_addf(out, "on %s, there are %s, other programs and the driver hold %s%s%s%s", b->device, c, d,
+		 *room->holders ? " (" : "", room->holders, *room->holders ? ")" : "");
+}
+
+/* The bytes that there are, and in words. */
+static int find_room(const struct run *r, size_t *have, struct buf *words, struct err *e)
+{
+	struct backend *b = r->line.b;
+	struct room room;
+	char c[40];
+
+	*have = mem_machine();
+	if (b->memory && b->memory(b, &room, e) < 0)
+		return -1;
+	if (b->memory)
+		*have = room.unused + room.ours;
+	if (r->o->memory && (!b->memory || (size_t)r->o->memory < *have))
+		*have = (size_t)r->o->memory;
+	else if (b->memory) {
+		say_room(b, &room, words);
+		return 0;
+	}
+	bytes_of(c, *have);
+	buf_addf(words, "%s is the limit", c);
+	return 0;
+}
+
 int plan_fits(const struct run *r, struct err *e)
 {
-	size_t need = trainer_pool_bytes(&r->t) + r->t.arena_bytes;
-	size_t have = mem_machine();
-	struct buf other = { 0 };
-	char a[40], b[40], c[40];
+	size_t need = bytes_needed(r), have;
+	struct buf other = { 0 }, words = { 0 };
+	char a[40], c[40];
+	int ret = r->o->plan ? 0 : find_room(r, &have, &words, e);
 
-	if (r->o->memory)
-		have = (size_t)r->o->memory;
-	if (need <= have || r->o->plan)
-		return 0;
-	bytes_of(a, need);
-	bytes_of(b, have);
-	bytes_of(c, trainer_pool_bytes(&r->t));
-	if (suggest(r, have, &other, e) == 0)
-		fail(e, "%s are needed (%s of them for weights and optimizer), %s is the limit; %s", a, c, b, buf_str(&other));
+	if (ret == 0 && !r->o->plan && need > have) {
+		bytes_of(a, need);
+		bytes_of(c, trainer_pool_bytes(&r->t));
+		if (suggest(r, have, &other, e) == 0)
+			fail(e, "%s are needed (%s of them for weights and optimizer), %s; %s", a, c, buf_str(&words), buf_str(&other));
+		ret = -1;
+	}
 	buf_release(&other);
-	return -1;
+	buf_release(&words);
+	return ret;
 }

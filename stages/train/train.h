@@ -116,6 +116,7 @@ struct run {
 	struct table log;
 	struct text_entry *texts;       /* hidden states in memory, by caption */
 	size_t n_texts, cap_texts;
+	size_t text_bytes;              /* on a device of its own: the text encoder beside the training */
 	double started, saved_at;
 	double start_at[START__COUNT];  /* seconds since the program was started */
 	int64_t states[2];              /* the last two that were saved; -1: none */
@@ -194,6 +195,7 @@ void start_mark(struct run *r, enum start_phase done);
 
 /* plan.c: memory, before anything is allocated. */
 int plan_print(const struct run *r);
+int plan_beside(struct run *r, struct err *e);  /* r->text_bytes */
 int plan_fits(const struct run *r, struct err *e);
 
 #endif

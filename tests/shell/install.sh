@@ -31,6 +31,12 @@ fi
 test "once more over it, then away: nothing is left" '
 	made install && touch "$to/bin/other" && made uninstall && find "$to" ! -type d >left && [ "$(cat left)" = "$to/bin/other" ] &&
 	find "$to" -type d | sort >left && printf "%s\n" "$to" "$to/bin" "$to/share" "$to/share/doc" "$to/share/man" | cmp - left'
+test "the backend for GPUs is installed where it was built, found there, and taken away" '
+	mkdir -p other/lib && cp -r "$BIN" other/bin &&
+	echo "no object" >other/lib/booth-cuda.so &&
+	( cd "$TOP" && B=$scratch/other PREFIX=/opt/booth DESTDIR=$scratch/gpu sh tools/install install ) && gpu/opt/booth/bin/booth doctor >told &&
+	says "lib/booth/booth-cuda.so'"'"' can'"'"'t be loaded" told &&
+	( cd "$TOP" && rm "$scratch/other/lib/booth-cuda.so" && B=$scratch/other PREFIX=/opt/booth DESTDIR=$scratch/gpu sh tools/install uninstall ) && [ -z "$(find gpu ! -type d)" ]'
 test "uninstall without anything there is fine; a PREFIX that is no path is not" '
 	made uninstall && fails 1 env PREFIX=here sh "$TOP/tools/install" install'
 test "make hands on PREFIX and DESTDIR" '

@@ -9,7 +9,7 @@
  *
  * BOOTH_HOST_CUDA in the environment makes it a worse machine; words with commas between them:
  *	no-driver  old-driver  no-gpu  sm61  no-blas    memory=64M: of each device    others=1G: of that, taken
- *	lost@N: the device fails with launch N of the process
+ *	lost@N: the device fails with launch N of the process    lost-graph@N: with the Nth launch of a graph
  */
 #ifndef CUDA_HOST_RUNTIME_API_H
 #define CUDA_HOST_RUNTIME_API_H

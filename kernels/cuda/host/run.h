@@ -25,6 +25,7 @@ void machine_unlock(void);
 int machine_device(void);               /* the calling thread's */
 cudaError_t machine_state(void);        /* what every call answers: success, or lost */
 int machine_launch(void);               /* 0: the device was lost meanwhile, nothing runs */
+int machine_launch_graph(void);
 void machine_reach(int may);            /* may device memory be reached? */
 int machine_is_pinned(const void *at);
 

@@ -13,6 +13,7 @@
 
 #define DEVICES 3
 #define PAGE ((size_t)4096)
+#define SMALL ((size_t)1 << 20)
 
 struct piece {
 	char *at;
@@ -24,8 +25,9 @@ static struct {
 	pthread_mutex_t lock;
 	struct piece *piece;
 	size_t n, cap, taken[DEVICES];
-	int64_t launches;
+	int64_t launches, graphs;
 	int lost, reach;
+	int asked, key;         /* the key, when it was asked for; -1: the CPU has none */
 	cudaError_t last;
 } machine = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -60,15 +62,18 @@ cudaError_t machine_state(void)
 	return machine.lost ? cudaErrorLaunchFailure : cudaSuccess;
 }
 
-int machine_launch(void)
+static int count_launch(const char *word, int64_t *launches)
 {
-	const char *lost = knob("lost@");
+	const char *lost = knob(word);
 
-	machine.launches++;
-	if (lost && machine.launches >= strtoll(lost, NULL, 10))
+	++*launches;
+	if (lost && *launches >= strtoll(lost, NULL, 10))
 		machine.lost = 1;
 	return !machine.lost;
 }
+
+int machine_launch(void) { return count_launch("lost@", &machine.launches); }
+int machine_launch_graph(void) { return count_launch("lost-graph@", &machine.graphs); }
 
 static cudaError_t answer(cudaError_t code)
 {
@@ -174,18 +179,36 @@ cudaError_t cudaMemGetInfo(size_t *unused, size_t *all)
 	return answer(cudaSuccess);
 }
 
-/* Device memory is out of the host's reach but while the device works. */
+/*
+ * Device memory is out of the host's reach but while the device works: by a protection key of the CPU's
+ * where it has those, which changes at once; else by changing the pages, small pieces' only, since it is
+ * done whenever somebody waits.
+ */
+static int key_of_machine(void)
+{
+	if (!machine.asked)
+		machine.key = pkey_alloc(0, PKEY_DISABLE_ACCESS);
+	machine.asked = 1;
+	return machine.key;
+}
+
+static void protect(const struct piece *p, int may)
+{
+	if (!p->pinned && p->bytes <= SMALL)
+		mprotect(p->at, p->bytes, may ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+
 void machine_reach(int may)
 {
-	int was = machine.reach;
+	int was = machine.reach, key = key_of_machine();
 
 	machine.reach += may ? 1 : -1;
 	if (!was == !machine.reach)
 		return;
-	for (size_t i = 0; i < machine.n; i++)
-		if (!machine.piece[i].pinned)
-			mprotect(machine.piece[i].at, machine.piece[i].bytes,
-				 may ? PROT_READ | PROT_WRITE : PROT_NONE);
+	if (key >= 0)
+		pkey_set(key, may ? 0 : PKEY_DISABLE_ACCESS);
+	for (size_t i = 0; i < machine.n && key < 0; i++)
+		protect(&machine.piece[i], may);
 }
 
 static cudaError_t take(void **out, size_t bytes, int pinned)
@@ -201,13 +224,16 @@ static cudaError_t take(void **out, size_t bytes, int pinned)
 	at = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (at == MAP_FAILED)
 		return cudaErrorMemoryAllocation;
+	machine.piece = grow(machine.piece, machine.n, &machine.cap, sizeof *machine.piece);
+	machine.piece[machine.n++] = (struct piece){ at, whole, device_now, pinned };
 	if (!pinned) {
 		memset(at, 0xff, bytes);
 		machine.taken[device_now] += whole;
-		mprotect(at, whole, machine.reach ? PROT_READ | PROT_WRITE : PROT_NONE);
+		if (key_of_machine() >= 0)
+			pkey_mprotect(at, whole, PROT_READ | PROT_WRITE, key_of_machine());
+		else
+			protect(&machine.piece[machine.n - 1], machine.reach);
 	}
-	machine.piece = grow(machine.piece, machine.n, &machine.cap, sizeof *machine.piece);
-	machine.piece[machine.n++] = (struct piece){ at, whole, device_now, pinned };
 	*out = at;
 	return cudaSuccess;
 }

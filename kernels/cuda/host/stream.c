@@ -331,6 +331,8 @@ static void run_graph(struct host_stream *s, const void *data)
 {
 	struct host_graph *const *g = data;
 
+	if (!machine_launch_graph())
+		return;
 	for (const struct task *x = (*g)->tasks.first; x; x = x->next)
 		x->run(s, x->data);
 }
