@@ -15,6 +15,13 @@
 #include "kernels/model/model.h"
 #include "tests/test.h"
 
+/* NVIDIA's libraries keep what they load. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libcudnn\nleak:libcublasLt\nleak:libnvrtc\n";
+}
+
 /* A GPU as cuDNN describes one. */
 #define DEVICE(name, version, multiprocessors, shared, threads) \
 	"{\"maxGridSize\":[2147483647,65535,65535],\"maxBlockSize\":[1024,1024,64],\"regsPerBlock\":65536," \

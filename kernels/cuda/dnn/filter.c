@@ -99,18 +99,16 @@ static int make_fused(struct made *m, const struct filter *f, desc ops[3])
 }
 
 /*
- * f32 means f32 unless tf32 is asked for; Winograd's transforms cost 16-bit numbers more of their digits
- * than they have to spare.
+ * f32 means f32 unless tf32 is asked for. Transforms (Winograd's, Fourier's) lose digits: 16-bit numbers
+ * have none to spare, and who asks for f32 wants them.
  */
 static unsigned refused(const struct filter *f)
 {
-	unsigned always = NOTE(NONDETERMINISTIC) | NOTE(REDUCED_PRECISION_REDUCTION) | NOTE(FFT) |
-		NOTE(WINOGRAD_TILE_13x13);
+	unsigned always = NOTE(NONDETERMINISTIC) | NOTE(REDUCED_PRECISION_REDUCTION) | NOTE(FFT) | NOTE(WINOGRAD) |
+		NOTE(WINOGRAD_TILE_4x4) | NOTE(WINOGRAD_TILE_6x6) | NOTE(WINOGRAD_TILE_13x13);
 	enum dtype t = f->way == FILTER_FORWARD ? f->x.type : f->y.type;
 
-	if (t != DT_F32)
-		return always | NOTE(WINOGRAD) | NOTE(WINOGRAD_TILE_4x4) | NOTE(WINOGRAD_TILE_6x6);
-	return f->tf32 ? always : always | NOTE(TENSOR_CORE) | NOTE(DOWN_CONVERT_INPUTS);
+	return t != DT_F32 || f->tf32 ? always : always | NOTE(TENSOR_CORE) | NOTE(DOWN_CONVERT_INPUTS);
 }
 
 int filter_plan(struct plan *p)

@@ -238,6 +238,8 @@ int heads_plan(struct plan *p)
 	if (h->dx && h->tk % 128 && p->made.c->version < PADS)
 		return fail(&p->made.why, "of cuDNN before 9.15.1 gradients of %lld keys are not to be trusted",
 			    (long long)h->tk);
+	if (p->made.c->version == 91000 || p->made.c->version == 91001)
+		return fail(&p->made.why, "attention of cuDNN 9.10.0 and 9.10.1 is not to be trusted");
 	if (h->d % 8)
 		return fail(&p->made.why, "cuDNN's heads are multiples of 8, not %lld", (long long)h->d);
 	if (h->dx)
