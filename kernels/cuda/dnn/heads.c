@@ -240,6 +240,8 @@ int heads_plan(struct plan *p)
 			    (long long)h->tk);
 	if (p->made.c->version == 91000 || p->made.c->version == 91001)
 		return fail(&p->made.why, "attention of cuDNN 9.10.0 and 9.10.1 is not to be trusted");
+	if (h->dx && h->tq == 1 && h->tk == 1)
+		return fail(&p->made.why, "cuDNN has no gradients of one query and one key");
 	if (h->d % 8)
 		return fail(&p->made.why, "cuDNN's heads are multiples of 8, not %lld", (long long)h->d);
 	if (h->dx)
