@@ -18,7 +18,8 @@ static void train(struct backend *b, enum dtype type, int lora, float loss[2], f
 	small_close(&x);
 }
 
-static void beside(enum dtype type, int lora, double tol)
+/* whole: with a library for convolutions and attention, whose place loops take. */
+static void beside(enum dtype type, int lora, int whole, double tol)
 {
 	struct backend *cpu = NULL, *gpu = NULL;
 	float want[2], got[2], want_norm[2], got_norm[2];
@@ -26,6 +27,8 @@ static void beside(enum dtype type, int lora, double tol)
 
 	CHECK_OK(cpu_open(&cpu, 1, NULL, &e), e);
 	CHECK_OK(host_cuda_open(&gpu, HOST_FORWARD, &e), e);
+	if (whole)
+		host_cuda_dnn(gpu, 0);
 	train(cpu, type, lora, want, want_norm);
 	train(gpu, type, lora, got, got_norm);
 	CHECK(isfinite(want_norm[0]) == (type != DT_F16));
@@ -37,12 +40,16 @@ static void beside(enum dtype type, int lora, double tol)
 	}
 }
 
-static void bf16(void) { beside(DT_BF16, 0, 4e-3); }
-static void f16_lora(void) { beside(DT_F16, 1, 5e-4); }
+static void bf16(void) { beside(DT_BF16, 0, 0, 4e-3); }
+static void f16_lora(void) { beside(DT_F16, 1, 0, 5e-4); }
+static void bf16_whole(void) { beside(DT_BF16, 0, 1, 4e-3); }
+static void f16_lora_whole(void) { beside(DT_F16, 1, 1, 5e-4); }
 
 int main(void)
 {
 	TEST(bf16);
 	TEST(f16_lora);
+	TEST(bf16_whole);
+	TEST(f16_lora_whole);
 	return test_end();
 }
