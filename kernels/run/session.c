@@ -26,20 +26,31 @@ void arena_release(struct arena *a)
 }
 
 /*
- * BOOTH_KERNELS=1 in the environment: how each shape is run, as far as the backend had to choose; of
- * convolutions and attention before the first run, of products after the last.
+ * Shapes that the backend left to slower kernels are told of in a line. BOOTH_KERNELS=1 in the environment:
+ * how each shape is run, as far as the backend had to choose; of convolutions and attention before the first
+ * run, of products after the last.
  */
 static void report(struct backend *b)
 {
-	const char *wanted = getenv("BOOTH_KERNELS");
+	const char *wanted = getenv("BOOTH_KERNELS"), *first = NULL;
 	struct buf lines = { 0 };
 	char *save = NULL;
+	int all = wanted && !strcmp(wanted, "1"), n = 0, slow = 0;
 
-	if (!b || !b->report || !wanted || strcmp(wanted, "1"))
+	if (!b || !b->report)
 		return;
 	b->report(b, &lines);
-	for (char *l = lines.len ? strtok_r(lines.at, "\n", &save) : NULL; l; l = strtok_r(NULL, "\n", &save))
-		talk("%s", l);
+	for (char *l = lines.len ? strtok_r(lines.at, "\n", &save) : NULL; l; l = strtok_r(NULL, "\n", &save)) {
+		n++;
+		if (strstr(l, ": own kernels ") && !slow++)
+			first = l;
+		if (all)
+			talk("%s", l);
+	}
+	if (slow && !all && n == 1)
+		talk("%s", first);
+	else if (slow && !all)
+		talk("%d of %d shapes run as slower kernels (BOOTH_KERNELS=1 lists them), as %s", slow, n, first);
 	buf_release(&lines);
 }
 

@@ -127,5 +127,5 @@ int plan_run(struct cudnn *c, struct plan *p, int n, const int64_t *uid, void *c
 	else if (!m.failed)
 		made_check(&m, c->BackendExecute(c->handle, p->what, pack), "running it");
 	made_release(&m);
-	return m.failed || !c->handle ? fail(e, "%s", m.why.text) : 0;
+	return m.failed || !c->handle ? fail(e, "%s (BOOTH_CUDNN=0 in the environment does without it)", m.why.text) : 0;
 }
