@@ -75,6 +75,11 @@ int golden_compare_weight(struct gcase *c, const char *role, const char *weight,
 struct backend;
 const char *golden_device_name(void);
 int golden_device(struct backend **out, struct err *e);
+/*
+ * What networks and pipelines compute in: BOOTH_TEST_PRECISION, f32 without. Others than f32 are held to
+ * tolerances of their own (golden.c); training's cases are run in all of them anyway.
+ */
+const char *golden_precision(void);
 
 /* For tables: tell of a row that differs; the first few are printed. */
 void golden_row(const char *path, int row, const char *fmt, ...)

@@ -99,7 +99,8 @@ static int check(struct gcase *c, enum golden_verdict *v, struct err *e)
 	}
 	if (golden_tensor(c, "in.noise", &noise, e) < 0 || golden_tensor(c, "out.latents", &steps, e) < 0 ||
 	    pipeline_open(&p, &(struct pipeline_options){ .model = path, .threads = 2,
-							  .device = golden_device_name() }, e) < 0)
+							  .device = golden_device_name(),
+							  .precision = golden_precision() }, e) < 0)
 		goto out;
 	ret = draw(&p, c, &noise, &steps, e);
 out:

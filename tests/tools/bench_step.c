@@ -3,7 +3,7 @@
  * weights, on any device:
  *
  *	bench_step [--kind sd15|sd2|tiny] [--size 64] [--batch 1] [--lora RANK] [--steps 10] [--warm 3]
- *	           [--device D] [--precision f32|bf16|fp16] [--threads 0] [--timing] [--ceilings]
+ *	           [--device D] [--precision f32|tf32|bf16|fp16] [--threads 0] [--timing] [--ceilings]
  *
  * Prints lines "NAME VALUE UNIT": seconds of every step after the first ones, the memory predicted and
  * measured. --timing waits for each op, which takes longer in all, and prints "op NAME seconds GFLOP
@@ -18,6 +18,8 @@
 #include "common/base/mem.h"
 #include "common/base/talk.h"
 #include "kernels/run/device.h"
+#include "kernels/run/loss_scale.h"
+#include "kernels/run/precision.h"
 #include "kernels/run/trainer.h"
 #include "kernels/run/trainer_graph.h"
 #include "tests/tools/flop.h"
@@ -38,7 +40,7 @@ static const struct { const char *name; struct unet_config c; } kinds[] = {
 
 struct bench {
 	const struct unet_config *c;
-	const char *device;
+	const char *device, *precision;
 	enum dtype type;
 	int64_t size, batch, rank, steps, warm, threads;
 	int timing, ceilings;
@@ -108,7 +110,8 @@ static int step(struct bench *w, int64_t number, float *loss, struct err *e)
 	struct microbatch m = { .noisy = w->x, .target = w->target, .timestep = w->time, .weight = w->weight,
 				.hidden = w->text };
 	struct hyper h = { .lr = { 1e-5f, 1e-5f, 1e-5f }, .beta1 = .9f, .beta2 = .999f, .eps = 1e-8f,
-			   .weight_decay = .01f, .max_norm = 1, .step = number };
+			   .weight_decay = .01f, .max_norm = 1, .step = number,
+			   .scale = w->type == DT_F16 ? LOSS_SCALE_BEGIN : 1 };
 	float norm;
 
 	return trainer_run(&w->t, w->shape, &m, &h, loss, &norm, e);
@@ -279,15 +282,8 @@ static void words(struct bench *w, const char *name, const char *value)
 		return;
 	}
 	if (!strcmp(name, "--precision")) {
-		static const char *const is[] = { "f32", "bf16", "fp16" };
-		static const enum dtype as[] = { DT_F32, DT_BF16, DT_F16 };
-
-		for (int i = 0; i < 3; i++)
-			if (!strcmp(value, is[i])) {
-				w->type = as[i];
-				return;
-			}
-		die(2, "--precision '%s', wanted f32, bf16 or fp16", value);
+		w->precision = value;
+		return;
 	}
 	if (strcmp(name, "--kind")) {
 		numbers(w, name, strtoll(value, NULL, 10));
@@ -318,7 +314,7 @@ static void options(struct bench *w, int argc, char **argv)
 static int start(struct bench *w, struct err *e)
 {
 	static struct lora lora = { .cover = LORA_ATTENTION };
-	struct trainer_config tc = { .unet = *w->c, .train[PART_UNET] = 1, .tokens = TOKENS, .chunks = 1 };
+	struct trainer_config tc = { .unet = *w->c, .train[PART_UNET] = 1, .tokens = TOKENS, .chunks = 1, .type = w->type };
 
 	lora.rank = w->rank;
 	lora.alpha = (float)w->rank;
@@ -338,14 +334,15 @@ static int start(struct bench *w, struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct bench w = { .c = &kinds[0].c, .device = "cpu", .type = DT_F32, .size = 64, .batch = 1, .steps = 10,
+	struct bench w = { .c = &kinds[0].c, .device = "cpu", .precision = "f32", .size = 64, .batch = 1, .steps = 10,
 			   .warm = 3 };
 	double before, predicted;
 	struct err e;
 
 	program_name = "bench_step";
 	options(&w, argc, argv);
-	if (device_open(&w.b, w.device, (int)w.threads, &e) < 0)
+	if (device_open(&w.b, w.device, (int)w.threads, &e) < 0 ||
+	    precision_use(w.b, w.precision, &w.type, &e) < 0)
 		die(1, "%s", e.text);
 	printf("device %s\n", w.b->device);
 	if (w.ceilings) {
