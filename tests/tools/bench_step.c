@@ -314,7 +314,8 @@ static void options(struct bench *w, int argc, char **argv)
 static int start(struct bench *w, struct err *e)
 {
 	static struct lora lora = { .cover = LORA_ATTENTION };
-	struct trainer_config tc = { .unet = *w->c, .train[PART_UNET] = 1, .tokens = TOKENS, .chunks = 1, .type = w->type };
+	struct trainer_config tc = { .unet = *w->c, .train[PART_UNET] = 1, .tokens = TOKENS, .chunks = 1,
+				     .type = w->type };
 
 	lora.rank = w->rank;
 	lora.alpha = (float)w->rank;
@@ -354,7 +355,7 @@ int main(int argc, char **argv)
 	if (start(&w, &e) < 0)
 		die(1, "%s", e.text);
 	run(&w);
-	predicted = (double)(trainer_pool_bytes(&w.t) + w.t.arena_bytes);
+	predicted = (double)(trainer_pool_bytes(&w.t) + w.t.arena_bytes + w.b->overhead);
 	printf("predicted %.0f MB\nmemory %.0f MB measured\n", predicted / 1e6,
 	       (before > 0 ? before - unused(&w) : peak_memory()) / 1e6);
 	trainer_release(&w.t);
