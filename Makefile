@@ -84,7 +84,7 @@ FUZZ = $(FUZZ_SRC:tests/fuzz/%.c=%)
 # In a target the functions of tests/fuzz/shared/memory.c take the place of these.
 FUZZ_WRAP = file_read map_open map_close is_file is_folder folder_list warn \
 	env_open env_close env_get env_hold env_drop env_visit env_write \
-	lora_names_init lora_names_release cmsCreate_sRGBProfileTHR cmsCloseProfile
+	lora_names_init lora_names_release cmsCreate_sRGBProfileTHR cmsCloseProfile icc_to_srgb
 FUZZ_LINK = $(FUZZ_WRAP:%=-Wl,--wrap=%)
 # what the targets need beside libbooth.a
 FUZZ_OBJ = $(patsubst %.c,$(B)/%.o,$(filter-out %/booth.c,$(BOOTH_SRC)))

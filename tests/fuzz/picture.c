@@ -1,7 +1,7 @@
 /*
  * Pictures: JPEG, PNG and WebP with their EXIF and colour profiles. The first byte says how it is
- * looked at. For speed, one input in 64 may have a quarter of a million pixels, others a sixteenth of
- * that. A header with more pixels than are taken is refused before memory is asked for: no piece that
+ * looked at: the upper six bits are 5 for a profile that is converted (profile.c has more of those), or
+ * 63 for up to a quarter of a million pixels; others, for speed, are a sixteenth of that. A header with more pixels than are taken is refused before memory is asked for: no piece that
  * any input here asks for comes near -malloc_limit_mb of tests/fuzz/run.
  */
 #include "common/data/image_codec.h"
@@ -9,6 +9,8 @@
 
 #define PIXELS (1 << 14)
 #define PIXELS_SELDOM (1 << 18)
+#define HOW_PROFILE 5
+#define HOW_LARGE 63
 
 static void refused(struct image_info *info, const uint8_t *at, size_t len)
 {
@@ -37,10 +39,11 @@ FUZZ(picture)
 	if (image_probe(&info, at + 1, len - 1, &e) < 0)
 		return 0;
 	pixels = (int64_t)info.w * info.h;
+	memory_leave_profiles(*at >> 2 != HOW_PROFILE);
 	if (pixels > IMAGE_MAX_PIXELS)
 		refused(&info, at + 1, len - 1);
-	if (pixels > (*at >> 2 == 63 ? PIXELS_SELDOM : PIXELS))
-		return 0;
+	if (pixels > (*at >> 2 == HOW_LARGE ? PIXELS_SELDOM : PIXELS))
+		goto out;
 	if ((*at & 3) == 1) {
 		image_decode(NULL, &info, at + 1, len - 1, &e);
 	} else if (image_decode(&im, &info, at + 1, len - 1, &e) == 0) {
@@ -48,5 +51,7 @@ FUZZ(picture)
 		fuzz_read(im.at, (size_t)im.w * im.h * im.channels);
 		image_release(&im);
 	}
+out:
+	memory_leave_profiles(0);
 	return 0;
 }

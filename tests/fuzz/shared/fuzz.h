@@ -49,4 +49,8 @@ void memory_pair(int table, const void *key, size_t key_len, const uint8_t *at, 
 void memory_pairs_clear(void);
 void memory_keep(int yes);      /* what is written too, as far as there is room; else nothing of it */
 
+/* ---- pictures: their colour profiles are not converted, which takes five times as long as the rest ---- */
+
+void memory_leave_profiles(int yes);
+
 #endif

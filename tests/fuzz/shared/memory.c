@@ -193,6 +193,24 @@ int __wrap_cmsCloseProfile(void *profile)
 	return profile == srgb ? 1 : __real_cmsCloseProfile(profile);
 }
 
+/* ---- profiles ---- */
+
+static int leaves_profiles;
+
+struct picture;
+int __real_icc_to_srgb(struct picture *p, char *name, size_t size);
+int __wrap_icc_to_srgb(struct picture *p, char *name, size_t size);
+
+void memory_leave_profiles(int yes)
+{
+	leaves_profiles = yes;
+}
+
+int __wrap_icc_to_srgb(struct picture *p, char *name, size_t size)
+{
+	return leaves_profiles ? 0 : __real_icc_to_srgb(p, name, size);
+}
+
 /* ---- environments ---- */
 
 struct env { char folder[8]; };
