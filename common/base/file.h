@@ -34,6 +34,11 @@ int file_replace(const char *path, const void *at, size_t len, struct err *e);
  * writes the same file next takes them over.
  */
 int temp_abandoned(const char *name, const char *prefix);
+/*
+ * Remove what killed processes left in a folder of files that file_begin began. For those who write
+ * under names that nobody will write again.
+ */
+void temp_sweep(const char *folder);
 
 /* The same for contents written in pieces. file_commit or file_abort ends it, both free it. */
 struct file_new;

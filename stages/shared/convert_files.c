@@ -21,6 +21,7 @@ static void remove_abandoned(const char *folder)
 	struct names list = { 0 };
 	struct err ignored;
 
+	temp_sweep(folder);
 	if (folder_list(&list, folder, &ignored) < 0)
 		return;
 	for (size_t i = 0; i < list.n; i++)

@@ -88,7 +88,7 @@ test "sample: the file is whole or not there" '
 test "convert: the file is whole or not there" '
 	booth-train --threads 1 --model "$SD1" --steps 1 "$(cat latents)" >lora 2>>talk
 	set -- booth-convert --to kohya --out out.safetensors "$(cat lora)"
-	whole "$@" && mv out.safetensors want.safetensors && killed 1 "$@" && cmp want end && cmp want.safetensors out.safetensors'
+	whole "$@" && mv out.safetensors want.safetensors && killed 10 "$@" && cmp want end && cmp want.safetensors out.safetensors && [ -z "$(find . -maxdepth 1 -name ".booth-*")" ]'
 
 cat >rex.booth <<END
 subject: rex
