@@ -96,13 +96,17 @@ TORTURE_SRC = $(wildcard tests/torture/*.c)
 TORTURE = $(patsubst tests/torture/%.c,$(B)/torture/%,$(filter-out tests/torture/preload-%,$(TORTURE_SRC))) \
 	$(patsubst tests/torture/%.c,$(B)/torture/%.so,$(filter tests/torture/preload-%,$(TORTURE_SRC)))
 
-.PHONY: all test unit check clean help golden bench full-size interop demo base photos torture fuzz fuzz-build cuda \
+.PHONY: all programs test unit check clean help golden bench full-size interop demo base photos torture fuzz fuzz-build cuda \
 	gpu-check gpu-pack gpu-programs
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 
-all: $(STAGES) $(BOOTH) $(TOOLS) $(TORTURE) build/bin $(if $(filter 1,$(CUDA)),cuda)
+# Where nvcc is, make builds the backend for GPUs, too (minutes); CUDA=0 leaves it out. What computes on the CPU, as tests
+# and the demonstration do, does not wait for it.
+CUDA ?= $(if $(NVCC),$(if $(SANITIZE),0,1),0)
+all: programs $(if $(filter 0,$(CUDA)),,cuda)
+programs: $(STAGES) $(BOOTH) $(TOOLS) build/bin
 
 # build/bin is where README and recipes look; it points to the last build.
 build/bin: FORCE
@@ -216,7 +220,7 @@ $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/tests/fuzz/shared/memory.o $(B)/libfuzz.a 
 $(B)/libfuzz.a: $(FUZZ_OBJ)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-test: all $(UNITS) $(HOST_CUDA) $(GOLDEN_BIN) $(B)/test/fuzz
+test: programs $(TORTURE) $(UNITS) $(HOST_CUDA) $(GOLDEN_BIN) $(B)/test/fuzz
 	$(Q)B=$(B) SANITIZE=$(SANITIZE) sh tests/run
 
 ifeq ($(SANITIZE),thread)
@@ -244,7 +248,7 @@ check: $(STAGES)
 	$(Q)B=$(B) CC=$(CC) sh tools/check
 
 # BENCH="unet lora prep startup recipe dataflow" picks parts; ROUNDS=3
-bench: all
+bench: programs
 	$(Q)B=$(B) sh tests/bench/run $(BENCH)
 
 # What has to hold on a GPU, and speed there (GPU=PIECES, GPU=host); gpu-pack makes what runs where libraries are missing.
@@ -258,28 +262,28 @@ gpu-pack: gpu-programs cuda
 	$(Q)B=$(B) CC="$(CC)" sh tests/gpu/pack
 
 # Faults, at length: LETTER="b c" picks parts, ROUNDS=n
-torture: all
+torture: programs $(TORTURE)
 	$(Q)B=$(B) LETTER="$(LETTER)" ROUNDS=$(ROUNDS) sh tests/torture/run
 
 # The LoRA recipe from photographs to pictures with a full-size Stable Diffusion 1.5 of random weights.
-full-size: all
+full-size: programs
 	$(Q)B=$(B) sh tests/bench/run recipe
 
 # INTEROP=REGEX: only checks whose names match it
-interop: all
+interop: programs
 	$(Q)B=$(B) sh tests/interop/run "$(INTEROP)"
 
 # The recipes on every subject of ../shared/photos, with the example base model: held-out losses and sheets.
-photos: all
+photos: programs
 	$(Q)BIN=$(B)/bin ALL=1 sh tests/shell/photos.sh
 
 # Teach the example base model a subject; ends with the path of a picture.
-demo: all
+demo: programs
 	$(Q)$(B)/bin/booth run recipes/demo.booth
 
 # Make the example base model again, from nothing (less than two hours on two cores; the same instruction set makes
 # the committed bytes).
-base: all
+base: programs
 	$(Q)[ -d build/scenes ] || $(B)/tools/scenes --out build/scenes --count 6000 --seed 1
 	$(Q)$(B)/bin/booth run recipes/base-tiny.booth
 	$(Q)sha256sum --check --quiet examples/base.sha256 && echo "examples/base: the committed bytes"
@@ -301,8 +305,8 @@ clean:
 	rm -rf build
 
 help:
-	@echo "make            build everything into $(B)"
-	@echo "make cuda       the backend for NVIDIA GPUs (minutes; CUDA=1 makes it a part of make, CUDA=0 leaves it out)"
+	@echo "make            build everything into $(B), for NVIDIA GPUs too where nvcc is (minutes; CUDA=0 leaves that out)"
+	@echo "make programs   what computes on the CPU      make cuda   the backend for GPUs"
 	@echo "make demo       teach the example base model a subject (minutes); make base remakes that model (hours)"
 	@echo "make test       every test      make unit      unit tests only"
 	@echo "make golden     recorded numbers (GOLDEN=FOLDER)"
