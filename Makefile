@@ -60,7 +60,7 @@ HOST_CUDA = $(B)/lib-host/booth-cuda.so
 
 # make cuda: the CUDA backend, a shared object that executables load when a GPU is asked for. It brings its own
 # copies of what it needs of common and kernels/ir.
-CUDA_HOME ?= $(firstword $(wildcard $(patsubst %/bin/nvcc,%,$(shell command -v nvcc)) /usr/local/cuda))
+CUDA_HOME ?= $(firstword $(patsubst %/bin/nvcc,%,$(filter %/bin/nvcc,$(shell command -v nvcc 2>/dev/null))) $(wildcard /usr/local/cuda))
 NVCC = $(wildcard $(CUDA_HOME)/bin/nvcc)
 CUDA_ARCHS = 75 80 86 89 90a
 CUDA_PTX = 90
