@@ -2,8 +2,9 @@
  * Pictures: JPEG, PNG and WebP with their EXIF and colour profiles. The first byte says how it is
  * looked at: the upper six bits are 5 and the length a multiple of 64 for a profile that is converted
  * (which takes a millisecond, and profile.c has more of those), or 63 for up to a quarter of a million
- * pixels; others, for speed, are a sixteenth of that. A header with more pixels than are taken is refused before memory is asked for: no piece that
- * any input here asks for comes near -malloc_limit_mb of tests/fuzz/run.
+ * pixels; others, for speed, are a sixteenth of that. A header with more pixels than are taken is
+ * refused before memory is asked for: no piece that any input here asks for comes near
+ * -malloc_limit_mb of tests/fuzz/run.
  */
 #include "common/data/image_codec.h"
 #include "tests/fuzz/shared/fuzz.h"
