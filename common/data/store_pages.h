@@ -4,7 +4,9 @@
  * through a map of our own, by what LMDB 0.9's format says of them (mdb.c: "Internal structures"):
  *	pages_metas     at opening: the two meta pages agree (no more is read: a store of any size
  *	                opens in the same time)
- *	pages_free      before the first write of a process: the lists of free pages are sane
+ *	pages_free      before the first write of a process: the lists of free pages are sane, and no
+ *	                page in them is in use by a tree of up to 8,192 pages (32 MB, which holds the
+ *	                records of 100,000 items; more would take longer to read than a stage to start)
  *	pages_path      before each write: the pages that it will change are sane
  *	pages_all       booth check: every page is used exactly once, is in order, and is counted;
  *	                the meta pages are of the transactions that they say
@@ -88,9 +90,9 @@ void page_node(const struct pages *p, const struct page *g, int i, struct node *
 /* The bounds of child i of a branch that has the bounds b itself. */
 struct bounds child_bounds(const struct pages *p, const struct page *g, int i,
 			   const struct bounds *b);
-/* The number of pages of a big value. */
-int page_big(const struct pages *p, const struct snapshot *s, const struct node *n, uint64_t *count,
-	     struct err *e);
+/* The number of pages of a big value; `look`: the first of them is looked at. */
+int page_big(const struct pages *p, const struct snapshot *s, const struct node *n, int look,
+	     uint64_t *count, struct err *e);
 int tree_read(const struct node *n, const char *name, struct tree *out, struct err *e);
 
 #endif

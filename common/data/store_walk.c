@@ -5,11 +5,14 @@
 #include "common/base/mem.h"
 #include "common/data/store_pages.h"
 
+#define FEW 8192
+
 struct walk {
 	const struct pages *p;
 	const struct snapshot *s;
 	unsigned char *met;             /* a bit a page; NULL: not asked */
 	const struct tree *t;
+	int light;                      /* trees of FEW pages only, large values unseen */
 	uint64_t branches, leaves, overflow, entries;   /* of the tree at hand */
 };
 
@@ -54,7 +57,7 @@ static int take_node(struct walk *w, const struct node *n, struct err *e)
 
 	w->entries++;
 	if (n->flags & NODE_BIG) {
-		if (page_big(p, w->s, n, &count, e) < 0 || meet(w, n->child, count, e) < 0)
+		if (page_big(p, w->s, n, !w->light || is_free, &count, e) < 0 || meet(w, n->child, count, e) < 0)
 			return -1;
 		w->overflow += count;
 	} else if ((n->flags == NODE_TREE) != is_main) {
@@ -103,13 +106,6 @@ static int walk_tree(struct walk *w, const struct tree *t, struct err *e)
 	return 0;
 }
 
-int pages_free(const struct pages *p, const struct snapshot *s, struct err *e)
-{
-	struct walk w = { .p = p, .s = s };
-
-	return walk_tree(&w, &s->free, e);
-}
-
 static int walk_tables(struct walk *w, struct err *e)
 {
 	struct bounds none = { 0 };
@@ -127,10 +123,27 @@ static int walk_tables(struct walk *w, struct err *e)
 
 		page_node(w->p, &g, i, &n);
 		memcpy(name, n.key, n.key_len < sizeof name - 1 ? n.key_len : sizeof name - 1);
-		if (pages_table(w->p, s, name, &t, e) < 0 || walk_tree(w, &t, e) < 0)
+		if (pages_table(w->p, s, name, &t, e) < 0)
+			return -1;
+		if (w->light && t.branches + t.leaves > FEW)
+			continue;
+		if (walk_tree(w, &t, e) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+int pages_free(const struct pages *p, const struct snapshot *s, struct err *e)
+{
+	struct walk w = { .p = p, .s = s, .light = 1, .met = xcalloc(1, s->last / 8 + 1) };
+	int ret = walk_tree(&w, &s->free, e);
+
+	if (ret == 0)
+		ret = walk_tree(&w, &s->main, e);
+	if (ret == 0)
+		ret = walk_tables(&w, e);
+	free(w.met);
+	return ret;
 }
 
 /*
