@@ -310,7 +310,7 @@ help:
 	@echo "make demo       teach the example base model a subject (minutes); make base remakes that model (hours)"
 	@echo "make test       every test      make unit      unit tests only"
 	@echo "make golden     recorded numbers (GOLDEN=FOLDER)"
-	@echo "make torture    faults at length: kills, full disks, damage (LETTER=a..h, ROUNDS=n)"
+	@echo "make torture    faults at length: kills, full disks, damage (25 minutes; LETTER=a..h, ROUNDS=n)"
 	@echo "make check      floors, format, duplicates, companions of ops"
 	@echo "make fuzz       every parser against made-up bytes (clang; SECONDS=60, TARGET=name)"
 	@echo "make bench      speed and memory, against PyTorch where it is (BENCH=PART, ROUNDS=3)"

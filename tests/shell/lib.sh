@@ -57,7 +57,7 @@ says_not() {
 # await COMMAND...: until it succeeds, on the slowest machine too; it is told if that never comes. Tests wait for what
 # must happen, never for a time.
 await() {
-	for await_i in $(seq 12000); do
+	for await_i in $(seq 6000); do
 		"$@" >/dev/null 2>&1 && return
 		sleep .05
 	done

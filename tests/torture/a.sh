@@ -58,5 +58,5 @@ test "killed at random instants, and started again" '
 		cmp want.refs got.refs && diff -r want out && booth check >check.log 2>&1 && kept got.ids && cmp want.ids got.ids && [ -z "$left" ] || { cat check.log; diff want.ids got.ids; echo "left: $left"; exit 1; }
 		rm -rf .booth out
 	done
-	echo "killed $kills times in $ends runs"'
+	did "$kills kills in $ends runs of a recipe with every stage"'
 finish

@@ -33,7 +33,8 @@ test "8 runners of one recipe: each step is computed once" '
 		rm -rf .booth ran who*; together 8 booth run all.booth || exit 1
 		[ "$(grep -c "begin" ran)" = 11 ] || { cat ran; exit 1; }   # list, add, slow; the file of each runner
 		[ "$(grep -c "begin list\|begin add" ran)" = 2 ] && cmp who1/b.txt who8/b.txt && booth check >/dev/null || exit 1
-	done'
+	done
+	did "$round times 8 runners of one recipe"'
 test "8 runners of overlapping recipes" '
 	for round in $(seq $(rounds 20 1)); do
 		rm -rf .booth ran who*; pids=
@@ -44,7 +45,8 @@ test "8 runners of overlapping recipes" '
 		for pid in $pids; do wait $pid || { cat talk.*; exit 1; }; done
 		for i in 2 3 4; do cmp all.1 all.$i && cmp some.1 some.$i || exit 1; done
 		[ "$(grep -c begin ran)" = 4 ] || { cat ran; exit 1; }
-	done'
+	done
+	did "$round times 8 of overlapping ones"'
 test "a stage that waits says so; killed, it leaves no claim behind" '
 	rm -rf .booth ran; printf "item\tx\n1\t2\n" >table
 	toys/booth-slow --until never table >/dev/null 2>talk1 & first=$!

@@ -18,5 +18,5 @@ test "gc --yes all the time, while three recipes run with ever other values" '
 	touch done; wait $gc
 	booth check || bad=1
 	grep -v "is using the store" gc.err && bad=1
-	echo "gc ran $(grep -c "of" gc.log) times, and was refused $(wc -l <gc.err) times"; [ $bad = 0 ]'
+	did "gc ran $(grep -c " of " gc.log) times, was refused $(wc -l <gc.err) times, while recipes ran $(rounds 60 4) times each"; [ $bad = 0 ]'
 finish

@@ -1,294 +1,266 @@
 /*
  * Every bit of a small store flipped, one at a time: `flip FOLDER STEP FIRST` makes a store there and
- * flips bits FIRST, FIRST + STEP, ... of its file. For each, in processes of their own:
+ * flips bits FIRST, FIRST + STEP, ... of the files of its two kinds of environment: a stage's, and that
+ * of what files outside hashed to. For each:
  *	check   looks at all of it, as `booth check` does
  *	run     finds what it needs or makes it again, writes more, and looks again
  * Nothing may die or hang, no wrong byte may be read; and what check calls sound must be whole, now
  * and after more was written.
+ *
+ * There are as many processes at it as processors, each with a copy of the store and a share of the
+ * bits. It goes from one to the next by itself, which makes thousands a second; where a page ends it
+ * (the store's own way out, store_guard.h), its parent takes note and starts another one behind it.
  */
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/base/file.h"
-#include "common/base/mem.h"
-#include "common/data/store_impl.h"
+#include "common/base/talk.h"
+#include "common/data/store_pages.h"
+#include "tests/torture/flip.h"
 
-#define OBJECTS 24
-#define MORE 8
-#define WRONG 3                 /* exit codes: 0 fine, 1 failed with a sentence */
-#define LOST 4
+#define GO_ON 9                 /* exit code of a process that leaves the rest to a next one */
+#define ENOUGH 20000            /* bits for one process, which forgets to free what failed */
+#define PATIENCE 60             /* seconds for one bit: it hangs */
+#define WORKERS 64
+#define SHOWN 10                /* bad bits of each worker */
 
-static const char *root;
+/* ---- the store, and its bits ---- */
 
-static size_t text_of(int i, char *out)
-{
-	size_t n = (size_t)(i % 10 == 9 ? 5000 : i * 13 % 200);
-
-	for (size_t k = 0; k < n; k++)
-		out[k] = (char)('a' + (unsigned)(i * 7919 + (int)k * (int)k) % 26);
-	return n + (size_t)sprintf(out + n, "object %d", i);
-}
-
-static void action_of(struct action *a, int i)
-{
-	action_begin(a, "toy", 1, "item");
-	action_paramf(a, "number", "%d", i);
-}
-
-static int fatal(const struct err *e)
-{
-	(void)e;
-	_exit(1);
-}
-
-/* KIND_IMAGE is stored as it is, KIND_TEXT packed. */
-static enum kind kind_of(int i)
-{
-	return i % 2 ? KIND_TEXT : KIND_IMAGE;
-}
-
-static void put_one(struct stores *s, int i)
-{
-	struct action a;
-	struct result r = { .seconds = i };
-	char text[6000];
-	struct err e;
-
-	if (store_put(s, "toy", kind_of(i), text, text_of(i, text), &r.out, &e) < 0)
-		fatal(&e);
-	action_of(&a, i);
-	buf_addf(&r.note, "note=%d\n", i);
-	if (store_record_later(s, &a, &r, &e) < 0)
-		fatal(&e);
-	action_release(&a);
-	result_release(&r);
-}
-
-/* 1 whole, 0 absent; ends the process if it is damaged, with WRONG if that was not noticed. */
-static int look_one(struct stores *s, int i)
-{
-	struct action a;
-	struct result r;
-	struct blob b;
-	struct pin p;
-	char text[6000], note[32];
-	size_t n = text_of(i, text);
-	struct err e;
-	int found;
-
-	snprintf(note, sizeof note, "note=%d\n", i);
-	action_of(&a, i);
-	found = store_find(s, &a, &r, &e);
-	action_release(&a);
-	if (found < 0)
-		fatal(&e);
-	if (!found)
-		return 0;
-	if (strcmp(buf_str(&r.note), note) || r.seconds != i)
-		_exit(WRONG);
-	found = store_get(s, &r.out, &b, &e);
-	if (found < 0 || store_pin(s, &r.out, &p, &e) < 0)
-		fatal(&e);
-	if (!found)
-		return 0;
-	if (b.len != n || memcmp(b.at, text, n) || b.kind != kind_of(i) || p.len != n || memcmp(p.at, text, n))
-		_exit(WRONG);
-	store_unpin(&p);
-	blob_release(&b);
-	result_release(&r);
-	return 1;
-}
-
-static struct stores *open_it(void)
-{
-	struct stores *s;
-	struct err e;
-
-	if (stores_open(&s, root, &e) < 0)
-		fatal(&e);
-	return s;
-}
-
-static void flush(struct stores *s)
-{
-	struct err e;
-
-	if (stores_flush(s, &e) < 0)
-		fatal(&e);
-}
-
-struct listed {
-	struct ref at[2 * OBJECTS];
-	int n;
+struct victim {
+	const char *stage;
+	void (*check)(void), (*run)(void);
+	struct buf good;        /* its file, as far as pages count */
+	int fd;                 /* of this worker's copy */
 };
 
-static int take_object(void *data, const struct ref *r, enum kind kind, size_t size)
+struct tally {
+	size_t found, silent, refused, bad;
+};
+
+struct worker {                 /* in memory that it shares with its parent */
+	size_t bit;             /* it is at */
+	int running, check;     /* the check is over and was that */
+	char said[SAID];         /* when it failed last */
+	struct tally tally;
+};
+
+/* 0, or what it gave up with; the store is closed again. */
+static int attempt(void (*work)(void))
 {
-	struct listed *l = data;
+	int code = setjmp(way_out);
 
-	(void)kind, (void)size;
-	if (l->n < 2 * OBJECTS)
-		l->at[l->n++] = *r;
-	return 0;
-}
-
-static int take_action(void *data, const struct oid *key, const char *text, const struct result *r)
-{
-	(void)key, (void)text, (void)r;
-	++*(int *)data;
-	return 0;
-}
-
-/* As booth check: the pages, every object and action. `n` are to be there. */
-static void check_all(int n)
-{
-	struct stores *s = open_it();
-	struct listed l = { .n = 0 };
-	int actions = 0;
-	struct err e;
-
-	if (store_check(s, "toy", &e) < 0 || store_objects(s, "toy", take_object, &l, &e) < 0 ||
-	    store_actions(s, "toy", take_action, &actions, &e) < 0)
-		fatal(&e);
-	for (int i = 0; i < l.n; i++) {
-		struct blob b;
-
-		if (store_get(s, &l.at[i], &b, &e) != 1)
-			fatal(&e);
-		blob_release(&b);
+	if (code == 0) {
+		*said = 0;
+		alarm(PATIENCE);
+		work();
 	}
-	for (int i = 0; i < n; i++)
-		if (!look_one(s, i))
-			_exit(LOST);
-	if (l.n != n || actions != n)
-		_exit(LOST);
-	stores_close(s);
-	_exit(0);
+	alarm(0);
+	if (open_one)
+		close_it();
+	return code;
 }
 
-/* As a stage: what is not there is made again. Then a lot more, some of it taken away again. */
-static void run_all(int n)
+static void judge(struct worker *w, int run)
 {
-	struct stores *s = open_it();
-	struct err e;
+	int check = w->check;
 
-	for (int i = 0; i < n + MORE; i++)
-		if (!look_one(s, i))
-			put_one(s, i);
-	flush(s);
-	for (int i = n; i < n + MORE; i += 3) {
-		struct action a;
-		struct oid key;
-
-		action_of(&a, i);
-		action_key(&a, &key);
-		if (store_delete_action(s, "toy", &key, &e) < 0)
-			fatal(&e);
-		action_release(&a);
+	if (check == FAILED ? run < 0 || run == WRONG || run == LOST : check || run) {
+		if (w->tally.bad++ < SHOWN)
+			printf("bit %zu (byte %zu of page %zu): check %d, run %d; %s\n", w->bit,
+			       w->bit / 8 % 4096, w->bit / 8 / 4096, check, run, w->said);
 	}
-	for (int i = n; i < n + MORE; i++)
-		if (!look_one(s, i))
-			put_one(s, i);
-	flush(s);
-	stores_close(s);
-	s = open_it();
-	for (int i = 0; i < n + MORE; i++)
-		if (!look_one(s, i))
-			_exit(LOST);
-	_exit(0);
+	w->tally.found += check == FAILED;
+	w->tally.silent += check == 0;
+	w->tally.refused += run == FAILED;
+	w->running = 0;
 }
 
-static int in_child(void (*work)(int), int n)
+/* The file as it was, but for one bit. */
+static void place(const struct victim *v, size_t bit)
 {
+	char byte = (char)(v->good.at[bit / 8] ^ 1 << bit % 8);
+
+	if (pwrite(v->fd, v->good.at, v->good.len, 0) != (ssize_t)v->good.len ||
+	    ftruncate(v->fd, (off_t)v->good.len) || pwrite(v->fd, &byte, 1, (off_t)bit / 8) != 1)
+		die(1, "cannot write the store's file");
+}
+
+static void flip_some(const struct victim *v, struct worker *w, size_t step)
+{
+	int null = open("/dev/null", O_WRONLY);
+
+	dup2(null, 2);
+	said = w->said;
+	for (int n = 0; w->bit < v->good.len * 8; w->bit += step, n++) {
+		if (n == ENOUGH)
+			exit(GO_ON);
+		place(v, w->bit);
+		if (!w->running) {
+			w->check = attempt(v->check);
+			w->running = 1;
+		}
+		judge(w, attempt(v->run));
+	}
+	exit(0);
+}
+
+/* Every so many bits of one file, in a copy of the store of its own; says nothing of its own end. */
+static void flip_all(struct victim *v, struct worker *w, size_t step)
+{
+	size_t bits = v->good.len * 8;
+	char *path = xasprintf("%s/%s/data.mdb", root, v->stage);
 	int status;
-	pid_t pid = fork();
 
-	if (pid == 0) {
-		int null = open("/dev/null", O_WRONLY);
+	v->fd = open(path, O_RDWR | O_CLOEXEC);
+	free(path);
+	while (w->bit < bits) {
+		pid_t pid = fork();
 
-		dup2(null, 2);
-		alarm(20);
-		work(n);
+		if (pid == 0)
+			flip_some(v, w, step);
+		if (pid < 0 || v->fd < 0 || waitpid(pid, &status, 0) != pid)
+			die(1, "cannot start a process, or open the store's file");
+		status = WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+		if (w->bit >= bits || status == GO_ON)
+			continue;
+		if (w->running) {
+			judge(w, status);
+			w->bit += step;
+		} else {
+			w->check = status;
+			w->running = 1;
+		}
 	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		die(1, "cannot start a process");
-	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+	close(v->fd);
 }
 
-static void make_store(void)
+static struct pages pages_of(const struct buf *b, struct snapshot *out)
 {
-	for (int i = 0; i < OBJECTS; i++) {     /* many transactions, so that there are free pages */
-		struct stores *s = open_it();
+	struct pages p = { (const unsigned char *)b->at, b->len, 4096 };
+	struct err e;
+	uint64_t txn[2];
 
-		put_one(s, i);
-		stores_close(s);
+	memcpy(&txn[0], b->at + 16 + 128, 8);
+	memcpy(&txn[1], b->at + 4096 + 16 + 128, 8);
+	if (pages_snapshot(&p, txn[0] > txn[1] ? txn[0] : txn[1], out, &e) < 0)
+		die(1, "%s", e.text);
+	return p;
+}
+
+/* Read its file, without the room behind the pages that it counts. */
+static void load(struct victim *v)
+{
+	char *path = xasprintf("%s/%s/data.mdb", root, v->stage);
+	struct snapshot s;
+	struct err e;
+
+	if (file_read(&v->good, path, 1 << 30, &e) < 0)
+		die(1, "%s", e.text);
+	pages_of(&v->good, &s);
+	v->good.len = (size_t)(s.last + 1) * 4096;
+	free(path);
+}
+
+/* Branches, leaves, lists of free pages, large values, of objects and of actions. */
+static void need_kinds(const struct victim *v)
+{
+	struct snapshot s;
+	struct pages p = pages_of(&v->good, &s);
+	struct tree objects, actions;
+	struct err e;
+
+	if (pages_table(&p, &s, "objects", &objects, &e) < 0 || pages_table(&p, &s, "actions", &actions, &e) < 0)
+		die(1, "%s", e.text);
+	if (!objects.branches || !actions.branches || !objects.overflow || !actions.overflow || !s.free.leaves)
+		die(1, "the store lacks a kind of page: %d branches, %d large values, %d free lists",
+		    (int)objects.branches + (int)actions.branches, (int)objects.overflow + (int)actions.overflow,
+		    (int)s.free.leaves);
+}
+
+/* A copy of the store for each worker. */
+static void place_copy(const struct victim *v)
+{
+	char *folder = xasprintf("%s/%s", root, v->stage), *path = path_join(folder, "data.mdb");
+	struct err e;
+
+	if (make_folder(folder, &e) < 0 || file_replace(path, v->good.at, v->good.len, &e) < 0)
+		die(1, "%s", e.text);
+	free(path);
+	free(folder);
+}
+
+/* ---- all of it ---- */
+
+static void work(struct victim *v, int n, struct worker *w, int number, int workers, size_t step, size_t first)
+{
+	root = xasprintf("%s/%d", base, number);
+	for (int i = 0; i < n; i++)
+		place_copy(&v[i]);
+	for (int i = 0; i < n; i++) {
+		if (attempt(v[i].check) || attempt(v[i].run))
+			die(1, "the store is not whole to begin with");
+		w[i].bit = first + (size_t)number * step;
+		flip_all(&v[i], &w[i], step * (size_t)workers);
 	}
+	exit(0);
 }
 
-static void put_file(const char *path, const struct buf *b)
+static int report(const struct victim *v, const struct worker *w, int workers, int victims)
 {
-	int fd = open(path, O_WRONLY | O_CREAT, 0666);
+	struct tally t = { 0 };
 
-	if (fd < 0 || pwrite(fd, b->at, b->len, 0) != (ssize_t)b->len || ftruncate(fd, (off_t)b->len))
-		die(1, "cannot write '%s'", path);
-	close(fd);
-}
-
-/* The pages that the file counts; behind them is room. */
-static size_t counted(const struct buf *b)
-{
-	uint64_t last[2];
-
-	memcpy(&last[0], b->at + 16 + 120, 8);
-	memcpy(&last[1], b->at + 4096 + 16 + 120, 8);
-	return (size_t)((last[0] > last[1] ? last[0] : last[1]) + 1) * 4096;
+	for (int i = 0; i < workers; i++, w += victims) {
+		t.found += w->tally.found;
+		t.silent += w->tally.silent;
+		t.refused += w->tally.refused;
+		t.bad += w->tally.bad;
+	}
+	printf("%s: %zu of %zu bits flipped in %zu pages: %zu found by the check, %zu without effect; %zu runs "
+	       "refused; %zu bad\n", v->stage, t.found + t.silent, v->good.len * 8, v->good.len / 4096, t.found,
+	       t.silent, t.refused, t.bad);
+	return t.bad > 0;
 }
 
 int main(int argc, char **argv)
 {
-	struct buf good = { 0 };
-	struct err e;
-	char *path;
-	size_t step, bits, seen = 0, unseen = 0, failed = 0, bad = 0;
+	struct victim v[2] = { { "toy", check_toy, run_toy, { 0 }, -1 },
+			       { STAT_STAGE, check_stat, run_stat, { 0 }, -1 } };
+	int workers = (int)sysconf(_SC_NPROCESSORS_ONLN), bad = 0, status;
+	struct worker *w;
+	size_t step, first;
 
 	program_name = "flip";
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	mallopt(M_MMAP_THRESHOLD, 64 << 20);    /* what was freed is used again, not asked for again */
+	mallopt(M_TRIM_THRESHOLD, 256 << 20);
 	if (argc != 4)
 		die(2, "FOLDER STEP FIRST are wanted");
-	root = argv[1];
+	base = argv[1];
 	step = strtoul(argv[2], NULL, 10);
-	make_store();
-	path = xasprintf("%s/toy/data.mdb", root);
-	if (file_read(&good, path, 1 << 30, &e) < 0)
-		die(1, "%s", e.text);
-	if (in_child(check_all, OBJECTS) || in_child(run_all, OBJECTS))
-		die(1, "the store is not whole to begin with (%d)", in_child(check_all, OBJECTS));
-	bits = counted(&good) * 8;
-	for (size_t bit = strtoul(argv[3], NULL, 10); bit < bits; bit += step) {
-		int check, run;
-
-		good.at[bit / 8] ^= (char)(1 << bit % 8);
-		put_file(path, &good);
-		check = in_child(check_all, OBJECTS);
-		run = in_child(run_all, OBJECTS);
-		good.at[bit / 8] ^= (char)(1 << bit % 8);
-		if (check == 1 ? run < 0 || run == WRONG : check || run) {
-			printf("bit %zu (byte %zu of page %zu): check %d, run %d\n", bit, bit / 8 % 4096,
-			       bit / 8 / 4096, check, run);
-			bad++;
-		}
-		seen += check == 1;
-		unseen += check == 0;
-		failed += run == 1;
-	}
-	printf("%zu bits in %zu pages: %zu found by the check, %zu without effect; %zu runs refused; %zu bad\n",
-	       seen + unseen, bits / 8 / 4096, seen, unseen, failed, bad);
-	free(path);
-	buf_release(&good);
-	return bad > 0;
+	first = strtoul(argv[3], NULL, 10);
+	workers = workers < 1 ? 1 : workers > WORKERS ? WORKERS : workers;
+	w = mmap(NULL, 2 * (size_t)workers * sizeof *w, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	root = path_join(base, "made");
+	make_samples();
+	if (w == MAP_FAILED || !step || attempt(make_toy) || attempt(make_stat))
+		die(1, "cannot make the store");
+	load(&v[0]);
+	load(&v[1]);
+	need_kinds(&v[0]);
+	for (int i = 0; i < workers; i++)
+		if (fork() == 0)
+			work(v, 2, w + 2 * i, i, workers, step, first);
+	while (wait(&status) > 0)
+		bad |= status != 0;
+	for (int i = 0; i < 2; i++)
+		bad |= report(&v[i], w + i, workers, 2);
+	return bad;
 }

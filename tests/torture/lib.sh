@@ -17,6 +17,9 @@ toys() {
 	export BOOTH_EXEC_PATH TOY_RAN
 }
 
+# did WORDS: what was done, for the line that `make torture` prints
+did() { echo "$*" >>"${DID:-$scratch/did}"; }
+
 # rounds LONG SHORT: how often
 rounds() { if [ -n "$SHORT" ]; then echo "$2"; else echo "${ROUNDS:-$1}"; fi; }
 

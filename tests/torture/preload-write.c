@@ -6,7 +6,7 @@
  * before anything is written, or when half is. What a file holds changes with such calls only, so
  * that kills at them are kills at any instant, and at the same one on every machine.
  * Streams end in write() here too, but by libc's own name for it, so fwrite and fflush are taken over
- * as far as files go.
+ * as far as files go, where they write (fwrite mostly fills a buffer).
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,6 +15,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -208,9 +209,17 @@ int open64(const char *path, int flags, ...)
 	return open_file(path, flags, mode);
 }
 
+/* Does it not fit into the stream's buffer, so that something is written? */
+static int overflows(FILE *f, size_t n)
+{
+	size_t room = __fbufsize(f);
+
+	return __fpending(f) + n > (room ? room : BUFSIZ / 2);
+}
+
 size_t fwrite(const void *at, size_t size, size_t n, FILE *f)
 {
-	enum fault fault = fileno(f) > 2 && is_file(fileno(f)) ? next() : NONE;
+	enum fault fault = fileno(f) > 2 && overflows(f, size * n) && is_file(fileno(f)) ? next() : NONE;
 
 	REAL(size_t, "fwrite", const void *, size_t, size_t, FILE *);
 	return fault == FAIL ? 0 : (size_t)wrote(fault, (ssize_t)real(at, size, fault == SHORT ? n / 2 : n, f));
