@@ -1,10 +1,10 @@
 /*
  * Pictures: JPEG, PNG and WebP with their EXIF and colour profiles. The first byte says how it is
- * looked at: the upper six bits are 5 and the length a multiple of 64 for a profile that is converted
- * (which takes a millisecond, and profile.c has more of those), or 63 for up to a quarter of a million
- * pixels; others, for speed, are a sixteenth of that. A header with more pixels than are taken is
- * refused before memory is asked for: no piece that any input here asks for comes near
- * -malloc_limit_mb of tests/fuzz/run.
+ * looked at: the upper six bits are 5 for a profile that is converted, or 63 for up to a quarter of a
+ * million pixels; others, for speed, are a sixteenth of that. To convert takes milliseconds: it is done
+ * for the first few that ask for it and for one in a hundred later (profile.c has more of those). A
+ * header with more pixels than are taken is refused before memory is asked for: no piece that any input
+ * here asks for comes near -malloc_limit_mb of tests/fuzz/run.
  */
 #include "common/data/image_codec.h"
 #include "tests/fuzz/shared/fuzz.h"
@@ -28,6 +28,7 @@ FUZZ(picture)
 	struct image_info info;
 	struct image im = { 0 };
 	struct err e;
+	static unsigned asked;
 	int64_t pixels;
 
 	if (!len)
@@ -41,7 +42,7 @@ FUZZ(picture)
 	if (image_probe(&info, at + 1, len - 1, &e) < 0)
 		return 0;
 	pixels = (int64_t)info.w * info.h;
-	memory_leave_profiles(*at >> 2 != HOW_PROFILE || len % 64);
+	memory_leave_profiles(*at >> 2 != HOW_PROFILE || asked++ % 100 > 3);
 	if (pixels > IMAGE_MAX_PIXELS)
 		refused(&info, at + 1, len - 1);
 	if (pixels > (*at >> 2 == HOW_LARGE ? PIXELS_SELDOM : PIXELS))
