@@ -115,13 +115,13 @@ static void run_dw(int whole, float *out)
 	struct rng r = rng_stream(3, "dw", 0, 0);
 	struct mem scratch;
 	struct err e;
-	float draw[PIXELS * C];
+	float draw[PIXELS * C + 1];
 	struct call c = { 0 };
 	id dw, db;
 
-	rng_normal(&r, draw, PIXELS * C);
+	rng_normal(&r, draw, PIXELS * C + 1);
 	row_from_f32(x, DT_BF16, draw, PIXELS * C);
-	row_from_f32(dy, DT_BF16, draw + 1, PIXELS * C - 1);
+	row_from_f32(dy, DT_BF16, draw + 1, PIXELS * C);
 	dw = g_conv2d_dw(&g, g_input(&g, "x", DT_BF16, 2, 6, 5, C), g_input(&g, "dy", DT_BF16, 2, 6, 5, C),
 			 DIM(C, 3, 3, C), at, &db);
 	CHECK_OK(host_cuda_open(&b, HOST_FORWARD, &e), e);
@@ -135,6 +135,7 @@ static void run_dw(int whole, float *out)
 	c.out[1] = (struct view){ out + C * 9 * C, g.node[db].dim, DT_F32 };
 	c.scratch = scratch.at;
 	CHECK_OK(b->run(b, &c, &e), e);
+	CHECK_OK(b->wait(b, &e), e);
 	CHECK(mem_whole(&scratch));
 	free(scratch.base);
 	graph_release(&g);
