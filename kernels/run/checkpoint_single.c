@@ -81,14 +81,18 @@ static int recognize(struct source *s, struct err *e)
 		    s->path, s->n, unet_prefix);
 }
 
+#define NUMBER_MOST 999         /* of a block: all up to the highest are looked for */
+
 /* The number that follows the prefix in a name, or -1. */
 static int number_after(const char *name, const char *prefix)
 {
 	size_t n = strlen(prefix);
+	long number;
 
 	if (!starts_with(name, prefix) || name[n] < '0' || name[n] > '9')
 		return -1;
-	return atoi(name + n);
+	number = strtol(name + n, NULL, 10);
+	return number > NUMBER_MOST ? -1 : (int)number;
 }
 
 static int highest(const struct source *s, const char *prefix)
