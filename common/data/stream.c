@@ -12,6 +12,7 @@
 #define CHECK 16
 #define RECORD_LIMIT (OBJECT_LIMIT + VALUE_HEAD)
 #define MAGIC_LIMIT 64
+#define PIECE ((size_t)1 << 24) /* bytes of a record that are taken before any of them has come */
 
 static void put_number(unsigned char *to, uint64_t v)
 {
@@ -191,6 +192,26 @@ static int check_end(struct stream *s, const struct stream_record *r, struct err
 	return 0;
 }
 
+/* Memory grows with what has come: whoever writes a length can write its check. */
+static int read_payload(struct stream *s, struct stream_record *out, struct err *e)
+{
+	size_t have = 0, room = out->len < PIECE ? out->len : PIECE;
+	void *more;
+
+	for (;;) {
+		more = realloc(out->own, room + 1);
+		if (!more)
+			return fail(e, "no memory for a record of the stream, %zu bytes wanted", out->len);
+		out->at = out->own = more;
+		if (get_bytes(s, (char *)out->own + have, room - have, e) < 0)
+			return -1;
+		have = room;
+		if (have == out->len)
+			return 0;
+		room = out->len - room < room ? out->len : 2 * room;
+	}
+}
+
 int stream_read(struct stream *s, struct stream_record *out, struct err *e)
 {
 	unsigned char head[HEAD], check[CHECK];
@@ -198,11 +219,9 @@ int stream_read(struct stream *s, struct stream_record *out, struct err *e)
 	int ret = -1;
 
 	*out = (struct stream_record){ 0 };
-	if (read_head(s, out, head, e) < 0 ||
-	    mem_try(&out->own, out->len + 1, "a record of the stream", e) < 0)
+	if (read_head(s, out, head, e) < 0)
 		return -1;
-	out->at = out->own;
-	if (get_bytes(s, out->own, out->len, e) < 0 || get_bytes(s, check, CHECK, e) < 0)
+	if (read_payload(s, out, e) < 0 || get_bytes(s, check, CHECK, e) < 0)
 		goto out;
 	((char *)out->own)[out->len] = 0;       /* texts are strings then */
 	check_of(&is, head, out->at, out->len);

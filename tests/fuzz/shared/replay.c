@@ -25,6 +25,7 @@
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *at, size_t n);
+void *__libc_memalign(size_t align, size_t n);
 
 static void watch(size_t n)
 {
@@ -50,6 +51,12 @@ void *realloc(void *at, size_t n)
 {
 	watch(n);
 	return __libc_realloc(at, n);
+}
+
+void *aligned_alloc(size_t align, size_t n)
+{
+	watch(n);
+	return __libc_memalign(align, n);
 }
 #endif
 #endif
