@@ -245,7 +245,7 @@ static void run_toy(void)
 
 static void hash_one(struct stores *s, int i)
 {
-	char *path = xasprintf("%s/files/%d", base, i), text[16];
+	char *path = xasprintf("%s/files/%d", base, i), text[24];
 	struct oid is, want;
 	struct err e;
 	int ret = outside_hash(s, path, &is, &e);
@@ -299,7 +299,7 @@ static void make_stat(void)
 	if (make_folder(folder, &e) < 0)
 		fatal(&e);
 	for (int i = 0; i < 2 * FILES; i++) {
-		char *path = xasprintf("%s/%d", folder, i), text[16];
+		char *path = xasprintf("%s/%d", folder, i), text[24];
 
 		if (file_replace(path, text, (size_t)sprintf(text, "file %d", i), &e) < 0)
 			fatal(&e);
