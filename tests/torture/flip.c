@@ -201,6 +201,7 @@ static void place_copy(const struct victim *v)
 
 static void work(struct victim *v, int n, struct worker *w, int number, int workers, size_t step, size_t first)
 {
+	free(root);
 	root = xasprintf("%s/%d", base, number);
 	for (int i = 0; i < n; i++)
 		place_copy(&v[i]);
