@@ -261,7 +261,10 @@ int main(int argc, char **argv)
 			work(v, 2, w + 2 * i, i, workers, step, first);
 	while (wait(&status) > 0)
 		bad |= status != 0;
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
 		bad |= report(&v[i], w + i, workers, 2);
+		buf_release(&v[i].good);
+	}
+	free(root);
 	return bad;
 }
