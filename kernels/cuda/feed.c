@@ -127,6 +127,14 @@ int feed_send(struct gpu *g, struct err *e)
 	return code != cudaSuccess ? gpu_failed(g, code, "memory was copied to it", e) : 0;
 }
 
+int gpu_begin(struct gpu *g, struct err *e)
+{
+	if (gpu_enter(g, e) < 0)
+		return -1;
+	lane_flush(&g->lane);
+	return feed_send(g, e);
+}
+
 /* ---- and back ---- */
 
 int gpu_get(struct backend *b, void *host, const void *dev, size_t bytes, struct err *e)
@@ -134,10 +142,7 @@ int gpu_get(struct backend *b, void *host, const void *dev, size_t bytes, struct
 	struct gpu *g = gpu_of(b);
 	cudaError_t code;
 
-	if (gpu_enter(g, e) < 0)
-		return -1;
-	lane_flush(&g->lane);
-	if (feed_send(g, e) < 0)
+	if (gpu_begin(g, e) < 0)
 		return -1;
 	code = cudaMemcpyAsync(host, dev, bytes, cudaMemcpyDeviceToHost, g->lane.stream);
 	if (code == cudaSuccess)
@@ -152,10 +157,7 @@ int gpu_fetch(struct backend *b, void *host, const void *dev, size_t bytes, stru
 
 	if (bytes > BACK_BYTES)
 		return gpu_get(b, host, dev, bytes, e);
-	if ((g->back_used + bytes > BACK_BYTES && gpu_wait(b, e) < 0) || gpu_enter(g, e) < 0)
-		return -1;
-	lane_flush(&g->lane);
-	if (feed_send(g, e) < 0)
+	if ((g->back_used + bytes > BACK_BYTES && gpu_wait(b, e) < 0) || gpu_begin(g, e) < 0)
 		return -1;
 	code = cudaMemcpyAsync(g->back + g->back_used, dev, bytes, cudaMemcpyDeviceToHost, g->lane.stream);
 	patch_add(&g->due, host, g->back_used, bytes);
@@ -167,10 +169,7 @@ static int wait_for_all(struct gpu *g, struct err *e)
 {
 	cudaError_t code;
 
-	if (gpu_enter(g, e) < 0)
-		return -1;
-	lane_flush(&g->lane);
-	if (feed_send(g, e) < 0)
+	if (gpu_begin(g, e) < 0)
 		return -1;
 	code = cudaStreamSynchronize(g->lane.stream);
 	return code != cudaSuccess || g->lane.failed ? gpu_failed(g, code, "computing", e) : 0;

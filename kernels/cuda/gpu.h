@@ -79,6 +79,8 @@ int gpu_failed(struct gpu *g, cudaError_t code, const char *what, struct err *e)
 cudaError_t feed_open(struct gpu *g);
 void feed_close(struct gpu *g);
 int feed_send(struct gpu *g, struct err *e);    /* what was put is on its way, before what is run next */
+/* gpu_enter, and all that was run and put so far is in the stream, before what the caller adds to it. */
+int gpu_begin(struct gpu *g, struct err *e);
 int gpu_put(struct backend *b, void *dev, const void *host, size_t bytes, struct err *e);
 int gpu_get(struct backend *b, void *host, const void *dev, size_t bytes, struct err *e);
 int gpu_fetch(struct backend *b, void *host, const void *dev, size_t bytes, struct err *e);

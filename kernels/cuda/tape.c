@@ -20,10 +20,7 @@ int gpu_record(struct backend *b, const struct call *const *c, size_t n, void **
 	int ret;
 
 	*tape = NULL;
-	if (gpu_enter(g, e) < 0)
-		return -1;
-	lane_flush(&g->lane);
-	if (feed_send(g, e) < 0)
+	if (gpu_begin(g, e) < 0)
 		return -1;
 	/* other threads may do what they like meanwhile */
 	code = cudaStreamBeginCapture(g->lane.stream, cudaStreamCaptureModeThreadLocal);
@@ -45,10 +42,7 @@ int gpu_replay(struct backend *b, void *tape, struct err *e)
 	struct gpu *g = gpu_of(b);
 	cudaError_t code;
 
-	if (gpu_enter(g, e) < 0)
-		return -1;
-	lane_flush(&g->lane);
-	if (feed_send(g, e) < 0)
+	if (gpu_begin(g, e) < 0)
 		return -1;
 	code = cudaGraphLaunch((cudaGraphExec_t)tape, g->lane.stream);
 	return code != cudaSuccess || g->lane.failed ? gpu_failed(g, code, "a step was begun", e) : 0;
