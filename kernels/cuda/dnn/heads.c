@@ -124,43 +124,25 @@ static desc reshape(struct flow *f, desc x, desc y)
 /* The number of each score's query (side 2) or key (side 3). */
 static desc number(struct flow *f, desc s, int64_t side)
 {
-	desc how = made_new(f->m, CUDNN_BACKEND_POINTWISE_DESCRIPTOR), op, y;
-	cudnnPointwiseMode_t mode = CUDNN_POINTWISE_GEN_INDEX;
+	struct point p = { .mode = CUDNN_POINTWISE_GEN_INDEX, .type = CUDNN_DATA_FLOAT, .axis = side, .x = s };
 
-	set_many(f->m, how, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode);
-	set_type(f->m, how, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT);
-	set_long(f->m, how, CUDNN_ATTR_POINTWISE_AXIS, side);
-	made_done(f->m, how);
-	y = inside(f, square(f->h), CUDNN_DATA_INT32);
-	op = made_new(f->m, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
-	set_desc(f->m, op, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, how);
-	set_desc(f->m, op, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, s);
-	set_desc(f->m, op, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, y);
-	add_op(f, made_done(f->m, op));
-	return y;
+	p.y = inside(f, square(f->h), CUDNN_DATA_INT32);
+	add_op(f, make_point(f->m, &p));
+	return p.y;
 }
 
 /* s where the query is not before the key, else -infinity */
 static desc mask(struct flow *f, desc s)
 {
-	desc query = number(f, s, 2), key = number(f, s, 3), seen, how, op, y;
-	cudnnPointwiseMode_t mode = CUDNN_POINTWISE_BINARY_SELECT;
+	struct point p = { .mode = CUDNN_POINTWISE_BINARY_SELECT, .type = CUDNN_DATA_FLOAT, .x = s };
+	desc query = number(f, s, 2), key = number(f, s, 3);
 
-	seen = inside(f, square(f->h), CUDNN_DATA_BOOLEAN);
-	add_op(f, make_pointwise(f->m, CUDNN_POINTWISE_CMP_GE, CUDNN_DATA_BOOLEAN, query, key, seen));
-	how = made_new(f->m, CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
-	set_many(f->m, how, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode);
-	set_type(f->m, how, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT);
-	made_done(f->m, how);
-	y = inside(f, square(f->h), CUDNN_DATA_FLOAT);
-	op = made_new(f->m, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
-	set_desc(f->m, op, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, how);
-	set_desc(f->m, op, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, s);
-	set_desc(f->m, op, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, scalar(f, MASKED));
-	set_desc(f->m, op, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, y);
-	set_desc(f->m, op, CUDNN_ATTR_OPERATION_POINTWISE_TDESC, seen);
-	add_op(f, made_done(f->m, op));
-	return y;
+	p.t = inside(f, square(f->h), CUDNN_DATA_BOOLEAN);
+	add_op(f, make_pointwise(f->m, CUDNN_POINTWISE_CMP_GE, CUDNN_DATA_BOOLEAN, query, key, p.t));
+	p.y = inside(f, square(f->h), CUDNN_DATA_FLOAT);
+	p.b = scalar(f, MASKED);
+	add_op(f, make_point(f->m, &p));
+	return p.y;
 }
 
 static void forward(struct flow *f)

@@ -120,18 +120,29 @@ desc make_tensor(struct made *m, int64_t uid, struct shape s, cudnnDataType_t ty
 	return made_done(m, d);
 }
 
-desc make_pointwise(struct made *m, cudnnPointwiseMode_t mode, cudnnDataType_t type, desc x, desc b, desc y)
+desc make_point(struct made *m, const struct point *p)
 {
 	desc how = made_new(m, CUDNN_BACKEND_POINTWISE_DESCRIPTOR), op;
 
-	set_many(m, how, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode);
-	set_type(m, how, CUDNN_ATTR_POINTWISE_MATH_PREC, type);
+	set_many(m, how, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &p->mode);
+	set_type(m, how, CUDNN_ATTR_POINTWISE_MATH_PREC, p->type);
+	if (p->axis)
+		set_long(m, how, CUDNN_ATTR_POINTWISE_AXIS, p->axis);
 	made_done(m, how);
 	op = made_new(m, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
 	set_desc(m, op, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, how);
-	set_desc(m, op, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, x);
-	if (b)
-		set_desc(m, op, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, b);
-	set_desc(m, op, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, y);
+	set_desc(m, op, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, p->x);
+	if (p->b)
+		set_desc(m, op, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, p->b);
+	set_desc(m, op, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, p->y);
+	if (p->t)
+		set_desc(m, op, CUDNN_ATTR_OPERATION_POINTWISE_TDESC, p->t);
 	return made_done(m, op);
+}
+
+desc make_pointwise(struct made *m, cudnnPointwiseMode_t mode, cudnnDataType_t type, desc x, desc b, desc y)
+{
+	struct point p = { .mode = mode, .type = type, .x = x, .b = b, .y = y };
+
+	return make_point(m, &p);
 }

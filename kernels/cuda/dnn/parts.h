@@ -68,6 +68,13 @@ enum place { REAL, VIRTUAL, BY_VALUE }; /* bound when it is run; inside of the g
 struct shape { int64_t dim[4], step[4]; };
 
 desc make_tensor(struct made *m, int64_t uid, struct shape s, cudnnDataType_t type, enum place place);
+struct point {                  /* an operation for each number; absent: NULL, axis 0 */
+	cudnnPointwiseMode_t mode;
+	cudnnDataType_t type;   /* computed in */
+	int64_t axis;
+	desc x, b, y, t;
+};
+desc make_point(struct made *m, const struct point *p);
 /* y = x MODE b, b NULL where the mode takes one; done in f32, or in what `type` says. */
 desc make_pointwise(struct made *m, cudnnPointwiseMode_t mode, cudnnDataType_t type, desc x, desc b, desc y);
 cudnnDataType_t data_type(enum dtype t);
