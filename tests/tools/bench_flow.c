@@ -30,6 +30,7 @@
 #include "common/base/talk.h"
 #include "common/data/store.h"
 #include "common/data/store_pack.h"
+#include "tests/tools/peak.h"
 
 #define SIDE 64         /* prep takes no smaller ones */
 #define ROUNDS 1000     /* at most */
@@ -187,22 +188,6 @@ static double open_once(const char *root, const char *text)
 
 /* ---- time ---- */
 
-/* "VmHWM:   1234 kB" of a process that is still there. */
-static double memory_of(pid_t pid)
-{
-	char *path = xasprintf("/proc/%ld/status", (long)pid), line[256];
-	FILE *f = fopen(path, "r");
-	double kb = 0;
-
-	while (f && fgets(line, sizeof line, f))
-		if (sscanf(line, "VmHWM: %lf", &kb) == 1)
-			break;
-	if (f)
-		fclose(f);
-	free(path);
-	return kb / 1024;
-}
-
 static pid_t start_command(char **command)
 {
 	pid_t pid = fork();
@@ -231,7 +216,7 @@ static void run_once(char **command, double *seconds, double *cpu, double *mb)
 	int status;
 
 	while (mb && waitid(P_PID, (id_t)pid, &(siginfo_t){ 0 }, WEXITED | WNOHANG | WNOWAIT) == 0) {
-		double now = memory_of(pid);
+		double now = peak_memory(pid) / (1 << 20);
 
 		if (now == 0)           /* it has ended */
 			break;

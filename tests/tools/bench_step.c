@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/mem.h"
 #include "common/base/talk.h"
@@ -23,6 +24,7 @@
 #include "kernels/run/trainer.h"
 #include "kernels/run/trainer_graph.h"
 #include "tests/tools/flop.h"
+#include "tests/tools/peak.h"
 
 #define TOKENS 77
 
@@ -135,21 +137,6 @@ static void report_ops(const struct bench *w)
 			       s->seconds[op], flop[op] * 1e-9, flop[op] / s->seconds[op] * 1e-12,
 			       bytes[op] / s->seconds[op] * 1e-9);
 	printf("arithmetic %.1f GFLOP\n", all * 1e-9);
-}
-
-/* VmHWM of /proc/self/status in bytes, or 0 */
-static double peak_memory(void)
-{
-	FILE *f = fopen("/proc/self/status", "r");
-	char line[128];
-	long long kb = 0;
-
-	while (f && fgets(line, sizeof line, f))
-		if (sscanf(line, "VmHWM: %lld", &kb) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return (double)kb * 1024;
 }
 
 /* Of the device, those that nobody holds; of the CPU 0. */
@@ -357,7 +344,7 @@ int main(int argc, char **argv)
 	run(&w);
 	predicted = (double)(trainer_pool_bytes(&w.t) + w.t.arena_bytes + w.b->overhead);
 	printf("predicted %.0f MB\nmemory %.0f MB measured\n", predicted / 1e6,
-	       (before > 0 ? before - unused(&w) : peak_memory()) / 1e6);
+	       (before > 0 ? before - unused(&w) : peak_memory(getpid())) / 1e6);
 	trainer_release(&w.t);
 	w.b->close(w.b);
 	free(w.x);

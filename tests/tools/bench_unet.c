@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/mem.h"
 #include "common/base/talk.h"
@@ -22,6 +23,7 @@
 #include "kernels/model/model.h"
 #include "kernels/run/session.h"
 #include "tests/tools/flop.h"
+#include "tests/tools/peak.h"
 
 #define TOKENS 77
 #define FORWARD_GFLOP 803.6     /* of 64x64 latents, counted by hand and by PyTorch's counter */
@@ -129,21 +131,6 @@ out:
 
 /* ---- what is printed ---- */
 
-/* VmHWM of /proc/self/status in bytes, or 0 */
-static double peak_memory(void)
-{
-	FILE *f = fopen("/proc/self/status", "r");
-	char line[128];
-	long long kb = 0;
-
-	while (f && fgets(line, sizeof line, f))
-		if (sscanf(line, "VmHWM: %lld", &kb) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return (double)kb * 1024;
-}
-
 static double peak_flops(const struct bench *w)
 {
 	const char *isa = strrchr(w->b->device, ' ') + 1;
@@ -208,7 +195,7 @@ static void run(struct bench *w)
 	printf("peak %.1f GFLOP/s\n", peak * 1e-9);
 	if (!w->rank)
 		printf("fraction %.1f %% of the peak, counting 3 x %.1f GFLOP\n", 300 * FORWARD_GFLOP * scale * 1e9 / last / peak, FORWARD_GFLOP * scale);
-	printf("memory %.0f MB measured\n", peak_memory() / 1e6);
+	printf("memory %.0f MB measured\n", peak_memory(getpid()) / 1e6);
 	if (!isfinite(loss))
 		die(1, "the loss is not finite");
 }
