@@ -13,8 +13,7 @@ static int is_due(const struct run *r, int64_t first)
 {
 	int validates = r->o->validate_every && r->step % r->o->validate_every == 0;
 
-	return !r->line.b->fetch || is_scaled(r) || r->n_ahead == STEPS_AHEAD || r->step == first + 1 || validates ||
-		state_is_due(r);
+	return !r->line.b->fetch || (r->step - first) % STEPS_AHEAD == 1 || validates || state_is_due(r);
 }
 
 static int between(struct run *r, struct progress *bar, int64_t first, struct err *e)

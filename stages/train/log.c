@@ -3,6 +3,8 @@
  * clock, so that a run which was killed and went on has the same log. In fp16 a column tells what the
  * loss was multiplied by; a step whose grad_norm is inf or nan was skipped.
  */
+#include <math.h>
+
 #include "stages/train/train.h"
 
 #define VALIDATION_TIMES 4
@@ -22,7 +24,7 @@ void log_step(struct run *r, int64_t done, float loss, float norm, float lr, flo
 	table_setf(&r->log, row, step, "%lld", (long long)done);
 	table_setf(&r->log, row, l, "%.9g", (double)loss);
 	table_setf(&r->log, row, rate, "%.9g", (double)lr);
-	table_setf(&r->log, row, n, "%.9g", (double)norm);
+	table_setf(&r->log, row, n, "%.9g", isnan(norm) ? (double)NAN : (double)norm);  /* of no sign */
 	if (is_scaled(r))
 		table_setf(&r->log, row, column(r, "loss_scale"), "%.9g", (double)scale);
 }

@@ -238,39 +238,82 @@ static void set_weights(struct feed *f, const struct run *r, const struct batch_
 	}
 }
 
-static int run_group(struct run *r, const struct batch_group *g, int groups, int64_t number,
-		     uint32_t slot, struct reading *to, struct err *e)
+/* The part whose learning rate the log shows. */
+static enum part main_part(const struct run *r)
 {
-	struct trainer_key key = key_of(r, g, groups, r->step);
-	struct hyper h = method_hyper(r, r->step);
+	return is_vae(r) ? PART_VAE : r->config.train[PART_UNET] ? PART_UNET : PART_TEXT;
+}
+
+/* One micro-batch: what is drawn for it, and in which shape it runs. */
+struct micro {
+	struct feed f;
+	int shape;
+};
+
+static int micro_draw(struct micro *m, struct run *r, const struct batch_group *g, int groups, int64_t number,
+		      uint32_t slot, struct err *e)
+{
 	int64_t epoch = number / batches_per_epoch(r->batches) + 1;
 	struct draw *d = xcalloc((size_t)g->n, sizeof *d);
-	struct feed f;
-	int shape = trainer_shape(&r->t, key, e), ret = -1;
+	int ret = 0;
 
-	feed_new(&f, r, g->n, g->h, g->w);
-	for (int64_t i = 0; i < g->n; i++) {
+	m->shape = trainer_shape(&r->t, key_of(r, g, groups, r->step), e);
+	feed_new(&m->f, r, g->n, g->h, g->w);
+	for (int64_t i = 0; i < g->n && ret == 0; i++) {
 		d[i] = (struct draw){ (uint64_t)r->o->seed, "", (uint32_t)number,
 				      slot + (uint32_t)i, -1 };
-		if (put_item(&f, i, &r->item[g->item[i]], &d[i], r->step, epoch, e) < 0)
-			goto out;
+		ret = put_item(&m->f, i, &r->item[g->item[i]], &d[i], r->step, epoch, e);
 	}
-	set_weights(&f, r, g, d);
-	memcpy(f.b.dropout_key,
+	if (ret == 0)
+		set_weights(&m->f, r, g, d);
+	memcpy(m->f.b.dropout_key,
 	       (int32_t[]){ (int32_t)r->o->seed, (int32_t)((uint64_t)r->o->seed >> 32),
-			    (int32_t)slot, (int32_t)number }, sizeof f.b.dropout_key);
-	to->first[to->n] = r->item[g->item[0]].name;
-	ret = shape < 0 ? -1 : trainer_go(&r->t, shape, &f.b, &h, &to->loss[to->n++], &to->norm, e);
-out:
-	feed_release(&f);
+			    (int32_t)slot, (int32_t)number }, sizeof m->f.b.dropout_key);
 	free(d);
+	return m->shape < 0 ? -1 : ret;
+}
+
+/* The reading of step r->step, which begins now: rate and scale are known, since in fp16 all before it are over. */
+static struct reading *reading_new(struct run *r)
+{
+	struct reading *to = &r->ahead[r->n_ahead++];
+	size_t most = 2 * (size_t)r->o->accumulate;
+
+	*to = (struct reading){ .step = r->step, .lr = method_hyper(r, r->step).lr[main_part(r)],
+				.scale = r->scale.scale };
+	to->loss = xcalloc(most, sizeof *to->loss);
+	to->first = xcalloc(most, sizeof *to->first);
+	return to;
+}
+
+/* Everything is drawn while the steps before this one run; only then, in fp16, are they waited for. */
+static int run_group(struct run *r, const struct batch_group *g, int groups, int64_t number,
+		     uint32_t slot, struct reading **to, struct err *e)
+{
+	struct micro m;
+	struct hyper h;
+	float loss;
+	int ret = micro_draw(&m, r, g, groups, number, slot, e);
+
+	if (ret == 0 && !*to && is_scaled(r))
+		ret = step_settle(r, &loss, e);
+	if (ret == 0) {
+		if (!*to)
+			*to = reading_new(r);
+		h = method_hyper(r, r->step);
+		(*to)->first[(*to)->n] = r->item[g->item[0]].name;
+		ret = trainer_go(&r->t, m.shape, &m.f.b, &h, &(*to)->loss[(*to)->n], &(*to)->norm, e);
+		(*to)->n++;
+	}
+	feed_release(&m.f);
 	return ret;
 }
 
-static int run_groups(struct run *r, struct reading *to, struct err *e)
+int step_run(struct run *r, struct err *e)
 {
 	int summed = r->o->accumulate > 1;
-	struct hyper h = method_hyper(r, r->step);
+	struct reading *to = NULL;
+	struct hyper h;
 
 	for (int64_t k = 0; k < r->o->accumulate; k++) {
 		int64_t number = r->step * r->o->accumulate + k;
@@ -280,30 +323,13 @@ static int run_groups(struct run *r, struct reading *to, struct err *e)
 
 		summed |= groups > 1;
 		for (int i = 0; i < groups; i++) {
-			if (run_group(r, &g[i], groups, number, slot, to, e) < 0)
+			if (run_group(r, &g[i], groups, number, slot, &to, e) < 0)
 				return -1;
 			slot += (uint32_t)g[i].n;
 		}
 	}
+	h = method_hyper(r, r->step);
 	return summed ? trainer_update_go(&r->t, &h, &to->norm, e) : 0;
-}
-
-/* The part whose learning rate the log shows. */
-static enum part main_part(const struct run *r)
-{
-	return is_vae(r) ? PART_VAE : r->config.train[PART_UNET] ? PART_UNET : PART_TEXT;
-}
-
-int step_run(struct run *r, struct err *e)
-{
-	struct reading *to = &r->ahead[r->n_ahead++];
-	size_t most = 2 * (size_t)r->o->accumulate;
-
-	*to = (struct reading){ .step = r->step, .lr = method_hyper(r, r->step).lr[main_part(r)],
-				.scale = r->scale.scale };
-	to->loss = xcalloc(most, sizeof *to->loss);
-	to->first = xcalloc(most, sizeof *to->first);
-	return run_groups(r, to, e);
 }
 
 void step_drop(struct run *r)

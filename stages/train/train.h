@@ -77,7 +77,7 @@ enum start_phase {
 /*
  * Steps that may be on their way at once, on a device that computes by itself: the next pictures are read,
  * their noise is drawn and goes there while it does. Their losses come when one of them is waited for. In
- * fp16 each is waited for, since its norm decides about the next one's scale.
+ * fp16 one is waited for as soon as the next is drawn, since its norm decides about that one's scale.
  */
 #define STEPS_AHEAD 10
 
@@ -161,7 +161,8 @@ int weights_fill(struct run *r, struct err *e);
 
 /* step.c */
 int step_shapes(struct run *r, struct err *e);  /* declare every shape that the run will meet */
-int step_run(struct run *r, struct err *e);     /* begin step r->step; there must be room in ahead */
+/* Begin step r->step; there must be room in ahead. In fp16 this settles those before it. */
+int step_run(struct run *r, struct err *e);
 /*
  * Wait for the steps on their way and log them; *loss: the last one's. In fp16 a step may have been skipped:
  * then its norm is not finite.

@@ -57,6 +57,9 @@ test "a training on it is near the one on the CPU, and the same in whatever orde
 	BOOTH_STORE=on-cpu booth cat "$(cat want)" >t && BOOTH_STORE=on-cpu booth cat "$(awk "/^log\t/ { print \$2 }" t)" >w
 	BOOTH_STORE=a booth cat "$(cat one)" >t && BOOTH_STORE=a booth cat "$(awk "/^log\t/ { print \$2 }" t)" >o
 	paste w o | awk -F "\t" "NR > 1 { n++; if (\$2 - \$7 > 1e-3 || \$7 - \$2 > 1e-3) bad = 1 } END { exit bad || n != 4 }" || { paste w o; exit 1; }'
+test "fp16: steps on their way know the scale that those before them left" '
+	set -- --device cuda --precision fp16 --prior-weight 1000 --class "$(cat latents)" --steps 5
+	learn far --save-every 100 "$@" >ahead 2>talk && says "loss times 32768; 16384 from here on" talk && learn near --save-every 1 "$@" >waited 2>talk && cmp ahead waited || { cat talk; exit 1; }'
 test "a GPU that goes away: the last saved state is named, and the same command goes on" '
 	fails 1 machine lost-graph@3 learn lost --device cuda >out && says "$first, failed while" talk &&
 	says "the state of step 2 is saved, and the same command goes on from there" talk &&
