@@ -4,6 +4,7 @@
 #include "common/base/buf.h"
 #include "common/base/mem.h"
 #include "common/base/text.h"
+#include "kernels/run/precision.h"
 #include "kernels/run/trainer_graph.h"
 #include "stages/train/train.h"
 
@@ -85,7 +86,8 @@ static int bytes_with(const struct run *r, struct train_options *o, size_t *out,
 	t.o = o;
 	t.t = (struct trainer){ 0 };
 	items_batches(&t);
-	if (method_read(&t, e) < 0 || method_steps(&t, e) < 0)
+	if (precision_use(t.line.b, o->precision, &t.line.type, e) < 0 || method_read(&t, e) < 0 ||
+	    method_steps(&t, e) < 0)
 		goto out;
 	trainer_begin(&t.t, &t.config, t.line.b);
 	if (step_shapes(&t, e) < 0 || trainer_plan(&t.t, e) < 0 || plan_beside(&t, e) < 0)
@@ -99,11 +101,13 @@ out:
 }
 
 /* The next thing to give up: first what changes the result least. 0: nothing is left. */
-static int give_up(struct train_options *o)
+static int give_up(struct train_options *o, const struct backend *b)
 {
 	if (o->batch > 1) {     /* as many pictures a step, one after the other */
 		o->accumulate *= o->batch;
 		o->batch = 1;
+	} else if (strstr(o->precision, "f32")) {       /* tf32, too */
+		o->precision = b->lacks >> PRECISION_BF16 & 1 ? "fp16" : "bf16";
 	} else if (!strcmp(o->method, "full")) {
 		o->method = "lora";
 	} else if (!strcmp(o->parts, "unet,text") && strcmp(o->method, "vae")) {
@@ -119,6 +123,8 @@ static void put_options(struct buf *b, const struct train_options *was,
 {
 	if (o->batch != was->batch)
 		buf_addf(b, " --batch %lld --accumulate %lld", (long long)o->batch, (long long)o->accumulate);
+	if (strcmp(o->precision, was->precision))
+		buf_addf(b, " --precision %s", o->precision);
 	if (strcmp(o->method, was->method))
 		buf_addf(b, " --method %s", o->method);
 	if (strcmp(o->parts, was->parts))
@@ -132,7 +138,7 @@ static int suggest(const struct run *r, size_t have, struct buf *b, struct err *
 	size_t need = have + 1;
 	char a[40];
 
-	while (need > have && give_up(&o))
+	while (need > have && give_up(&o, r->line.b))
 		if (bytes_with(r, &o, &need, e) < 0)
 			return -1;
 	bytes_of(a, need);
