@@ -206,7 +206,7 @@ static void other_cards(void)
 		struct heads dx = heads(1, 8, 4096, 4096, 40, 0, 1);
 
 		CHECK(convolutions(l, '1', 1, i == 2 ? DT_F16 : DT_BF16) > 100);
-		CHECK_INT(l->dnn->plan_heads(l->dnn, &dx), -1);
+		CHECK((l->dnn->plan_heads(l->dnn, &dx) >= 0) == (i < 2));
 		lane_close(l);
 	}
 }
@@ -251,7 +251,7 @@ static void attention(void)
 		CHECK(bytes >= 0 && bytes <= (int64_t)3 << 29);
 		CHECK_INT(l->dnn->plan_heads(l->dnn, &taken[i]), bytes);
 	}
-	/* left to own kernels; on other cards all gradients are */
+	/* left to own kernels */
 	CHECK_INT(l->dnn->plan_heads(l->dnn, &odd), -1);
 	lane_close(l);
 }

@@ -12,6 +12,7 @@ enum { Q = 1, K, V, OUT, LSE, DY, DQ, DK, DV, DELTA, SCALE, MASKED, ONE, INSIDE 
 
 #define OPS 24
 #define MOST ((int64_t)8 << 30)
+#define WIDE 91000              /* before it, heads end at 256 on Hopper and at 128 elsewhere */
 #define PADS 91501              /* before it, keys that are no multiple of 128 were wrong in the gradients */
 
 struct flow {                   /* a graph as it grows */
@@ -197,15 +198,44 @@ static void backward(struct flow *f)
 }
 
 /*
- * Engines don't say of themselves whether their gradients are the same every time. Hopper's are where each
- * score's gradient has its place in the workspace, so that none is added atomically; those for other cards
- * are not.
+ * Engines don't say of themselves whether their gradients are the same every time. They are where each
+ * score's gradient has its place in the workspace, so that none is added atomically: Hopper's, and those of
+ * Ampere and Ada, of which cuDNN's manual says so since 9.18 (heads of at most 128; there is no atomic
+ * instruction in them). Later cards' want an engine picked by hand.
  */
-#define SURE 90
+#define AMPERE 91800
+
+static int is_sure(const struct cudnn *c)
+{
+	int card = c->with.capability;
+
+	return card == 90 || (card >= 80 && card < 90 && c->version >= AMPERE);
+}
 
 static int64_t least(const struct heads *h)
 {
 	return h->dx ? h->n * h->heads * h->tq * h->tk * 2 : 0;
+}
+
+/* -1: cuDNN is not asked for it, and why. */
+static int may_ask(const struct cudnn *c, const struct heads *h, struct err *why)
+{
+	int card = c->with.capability;
+
+	if (card < 80)
+		return fail(why, "cuDNN's attention wants compute capability 8.0");
+	if (h->dx && !is_sure(c))
+		return fail(why, "gradients of cuDNN %zu.%zu are not the same every time on compute capability %d.%d",
+			    c->version / 10000, c->version / 100 % 100, card / 10, card % 10);
+	if (h->dx && h->tk % 128 && c->version < PADS)
+		return fail(why, "of cuDNN before 9.15.1 gradients of %lld keys are not to be trusted", (long long)h->tk);
+	if (c->version == 91000 || c->version == 91001)
+		return fail(why, "attention of cuDNN 9.10.0 and 9.10.1 is not to be trusted");
+	if (h->dx && h->tq == 1 && h->tk == 1)
+		return fail(why, "cuDNN has no gradients of one query and one key");
+	if (h->d > (card == 90 ? 256 : 128) && c->version < WIDE)
+		return fail(why, "cuDNN before 9.10 is not asked for heads of %lld", (long long)h->d);
+	return h->d % 8 ? fail(why, "cuDNN's heads are multiples of 8, not %lld", (long long)h->d) : 0;
 }
 
 int heads_plan(struct plan *p)
@@ -215,17 +245,8 @@ int heads_plan(struct plan *p)
 	struct wanted w = { .refused = NOTE(NONDETERMINISTIC) | NOTE(REDUCED_PRECISION_REDUCTION),
 			    .compiled = 1, .least = least(h), .most = MOST };
 
-	if (h->dx && p->made.c->with.capability != SURE)
-		return fail(&p->made.why, "cuDNN's gradients are the same every time on compute capability 9.0 only");
-	if (h->dx && h->tk % 128 && p->made.c->version < PADS)
-		return fail(&p->made.why, "of cuDNN before 9.15.1 gradients of %lld keys are not to be trusted",
-			    (long long)h->tk);
-	if (p->made.c->version == 91000 || p->made.c->version == 91001)
-		return fail(&p->made.why, "attention of cuDNN 9.10.0 and 9.10.1 is not to be trusted");
-	if (h->dx && h->tq == 1 && h->tk == 1)
-		return fail(&p->made.why, "cuDNN has no gradients of one query and one key");
-	if (h->d % 8)
-		return fail(&p->made.why, "cuDNN's heads are multiples of 8, not %lld", (long long)h->d);
+	if (may_ask(p->made.c, h, &p->made.why) < 0)
+		return -1;
 	if (h->dx)
 		backward(&f);
 	else
