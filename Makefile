@@ -53,7 +53,7 @@ CUDA_KERNELS = $(wildcard kernels/cuda/*.cu)
 CUDA_HOST_C = $(filter-out $(addprefix kernels/cuda/,blas.c library.c dnn_none.c),$(wildcard kernels/cuda/*.c)) \
 	$(wildcard kernels/cuda/host/*.c)
 CUDA_HOST_OBJ = $(CUDA_KERNELS:%.cu=$(B)/%-host.o) $(CUDA_HOST_C:%.c=$(B)/%-host.o)
-CUDA_BASE_C = common/base/err.c common/base/mem.c common/base/dtype.c common/base/buf.c kernels/ir/graph.c
+CUDA_BASE_C = $(addprefix common/base/,err.c mem.c dtype.c buf.c file.c file_new.c oid.c) kernels/ir/graph.c
 HOST_FLAGS = -fPIC -fvisibility=hidden -ftls-model=initial-exec -Ikernels/cuda/host \
 	-DSLOT_BYTES=262144ul -DBLAS_WORKSPACE=4096ul
 HOST_CUDA = $(B)/lib-host/booth-cuda.so

@@ -8,6 +8,7 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/base/mem.h"
 #include "kernels/ir/fuse.h"
 #include "kernels/ir/grad.h"
@@ -302,6 +303,73 @@ static void reports(void)
 	lane_close(l);
 }
 
+/* ---- what is kept ---- */
+
+/* The line about an attention's gradients, from a library that is opened anew. */
+static void heads_line(struct buf *b, const char *device)
+{
+	struct lane *l = lane_open(device);
+	struct heads h = heads(1, 8, 64, 77, 40, 0, 1);
+
+	buf_clear(b);
+	l->dnn->prepare(l->dnn, &h, 1);
+	CHECK(l->dnn->plan_heads(l->dnn, &h) > 0);
+	dnn_report(l->dnn, b);
+	lane_close(l);
+}
+
+/* The only file that is kept, with one byte after `word` made another: which may be found, or not. */
+static void change_kept(const char *folder, const char *word, size_t further)
+{
+	struct names all = { 0 };
+	struct buf b = { 0 };
+	struct err e;
+	char *path, *at;
+
+	CHECK_OK(folder_list(&all, folder, &e), e);
+	CHECK_INT(all.n, 1);
+	path = path_join(folder, all.at[0]);
+	CHECK_OK(file_read(&b, path, 1 << 24, &e), e);
+	at = strstr(b.at, word) + further;
+	*at = *at == '9' ? '8' : '9';
+	CHECK_OK(file_replace(path, b.at, b.len, &e), e);
+	buf_release(&b);
+	free(path);
+	names_release(&all);
+}
+
+/*
+ * What one program compiled the next one finds: the number of the engine, which nothing depends on, shows
+ * that a line comes from the file. A file that is damaged, or for something else, is made again.
+ */
+static void kept(void)
+{
+	static const char folder[] = "build/scratch/dnn/booth/plans", end_of_device[] = "\"deviceName\":\"NVIDIA H100 80GB HBM3\"}";
+	struct buf made = { 0 }, b = { 0 };
+	struct lane *l = lane_open(h100);
+
+	if (!l)
+		SKIP("cuDNN is not here");
+	lane_close(l);
+	setenv("XDG_CACHE_HOME", realpath(test_folder("dnn"), (char[4096]){ 0 }), 1);
+	heads_line(&made, h100);
+	change_kept(folder, end_of_device, sizeof end_of_device);
+	heads_line(&b, h100);
+	CHECK(strstr(b.at, "engine 9 ") || strstr(b.at, "engine 8 "));
+	change_kept(folder, "cubin", 100);
+	heads_line(&b, h100);
+	CHECK_STR(b.at, made.at);
+	change_kept(folder, end_of_device, sizeof end_of_device);
+	change_kept(folder, "booth plan", 20);
+	heads_line(&b, h100);
+	CHECK_STR(b.at, made.at);
+	setenv("XDG_CACHE_HOME", "/dev/null", 1);
+	heads_line(&b, h100);
+	CHECK_STR(b.at, made.at);
+	buf_release(&made);
+	buf_release(&b);
+}
+
 /* Without a device nothing runs, and says so. */
 static void no_device(void)
 {
@@ -341,6 +409,7 @@ static void refusals(void)
 
 int main(void)
 {
+	setenv("XDG_CACHE_HOME", "/dev/null", 1);       /* nothing is kept, but where that is tested */
 	if (driver_load() < 0)
 		printf("# %s\n", dlerror());
 	TEST(refusals);
@@ -349,6 +418,7 @@ int main(void)
 	TEST(attention);
 	TEST(text_encoder_step);
 	TEST(reports);
+	TEST(kept);
 	TEST(no_device);
 	return test_end();
 }

@@ -81,6 +81,7 @@ int dnn_open(struct dnn **out, const struct dnn_options *o, struct err *e)
 		dnn_close(&c->dnn);
 		return -1;
 	}
+	keep_open(c);
 	*out = &c->dnn;
 	return 0;
 }
@@ -95,6 +96,7 @@ void dnn_close(struct dnn *d)
 		made_release(&c->plan[i].made);
 	free(c->plan);
 	made_release(&c->given);
+	buf_release(&c->profile);
 	for (size_t i = 0; i < c->helpers; i++)
 		c->Destroy(c->helper[i]);
 	free(c->helper);
@@ -105,7 +107,7 @@ void dnn_close(struct dnn *d)
 
 /* ---- what was settled ---- */
 
-static void describe(struct buf *out, const struct plan *p)
+void plan_describe(struct buf *out, const struct plan *p)
 {
 	static const char *const ways[] = { "convolution", "convolution, dx", "convolution, dw" };
 	const struct filter *f = &p->filter;
@@ -132,7 +134,7 @@ void dnn_report(struct dnn *d, struct buf *out)
 		if (p->told)
 			continue;
 		p->told = 1;
-		describe(out, p);
+		plan_describe(out, p);
 		if (p->taken)
 			buf_addf(out, ": cuDNN's engine %lld%s, deterministic, %lld bytes of workspace\n",
 				 (long long)p->engine, p->notes & NOTE(TENSOR_CORE) ? " on tensor cores" : "",

@@ -4,7 +4,7 @@
  * same bytes every time and no sums in 16 bits; a plan is kept for each, also that there is none.
  *
  * Convolutions never take an engine that is compiled at run time, which costs up to 3 s for each shape;
- * attention has no other kind (half a second each, several at a time).
+ * attention has no other kind (half a second each, several at a time, and kept for the next program: keep.c).
  */
 #ifndef CUDA_DNN_OPEN_H
 #define CUDA_DNN_OPEN_H

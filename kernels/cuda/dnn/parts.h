@@ -44,6 +44,7 @@ struct cudnn {
 	size_t helpers, helper_cap;
 	struct made given;      /* the device that they are for, then */
 	desc device;
+	struct buf profile;     /* all about the device, as text; empty: plans are not kept */
 	struct plan *plan;
 	size_t n, cap;
 };
@@ -104,6 +105,14 @@ static inline struct cudnn *cudnn_of(struct dnn *d)
 {
 	return (struct cudnn *)(void *)d;
 }
+
+/* ---- keep.c ---- */
+void keep_open(struct cudnn *c);
+int keep_load(struct plan *p);          /* 1: it was kept, and is as if it had been made */
+void keep_save(struct plan *p);
+
+/* ---- open.c ---- */
+void plan_describe(struct buf *out, const struct plan *p);
 
 /* ---- filter.c, heads.c ---- */
 int filter_plan(struct plan *p);        /* p->filter, p->heads tell what; -1: not taken, p->made says why */

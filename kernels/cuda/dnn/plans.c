@@ -76,6 +76,18 @@ static void plan_settle(struct plan *p)
 	p->taken = (p->is_heads ? heads_plan(p) : filter_plan(p)) == 0;
 	if (!p->taken)
 		made_release(&p->made);
+	else if (p->is_heads)
+		keep_save(p);
+}
+
+static struct plan *heads_new(struct cudnn *c, const struct heads *h)
+{
+	struct plan *p = plan_new(c);
+
+	p->heads = *h;
+	p->is_heads = 1;
+	p->taken = keep_load(p);
+	return p;
 }
 
 int64_t plans_filter(struct dnn *d, const struct filter *f)
@@ -96,10 +108,9 @@ int64_t plans_heads(struct dnn *d, const struct heads *h)
 	struct plan *p = plan_find(cudnn_of(d), NULL, h);
 
 	if (!p) {
-		p = plan_new(cudnn_of(d));
-		p->heads = *h;
-		p->is_heads = 1;
-		plan_settle(p);
+		p = heads_new(cudnn_of(d), h);
+		if (!p->taken)
+			plan_settle(p);
 	}
 	return p->taken ? heads_bytes(p) : -1;
 }
@@ -125,12 +136,12 @@ int plans_run_heads(struct dnn *d, const struct heads *h, void *scratch, struct 
 
 /* ---- many at once ---- */
 
-#define THREADS 8
+#define THREADS 16
 
 struct crew {
 	struct cudnn *c;
 	pthread_mutex_t lock;
-	size_t next;            /* the plan that is made next, of c->n */
+	size_t next;            /* the plan that is looked at next, of c->n */
 	cudnnHandle_t handle[THREADS];  /* as they come */
 	int handles;
 };
@@ -155,6 +166,18 @@ static int crew_enter(struct crew *w, cudnnHandle_t *handle)
 	return ret;
 }
 
+/* The next one that has to be made; NULL: none. */
+static struct plan *crew_next(struct crew *w)
+{
+	struct plan *p = NULL;
+
+	pthread_mutex_lock(&w->lock);
+	while (w->next < w->c->n && (!p || p->taken))
+		p = &w->c->plan[w->next++];
+	pthread_mutex_unlock(&w->lock);
+	return p && !p->taken ? p : NULL;
+}
+
 static void *crew_work(void *data)
 {
 	struct crew *w = data;
@@ -163,15 +186,11 @@ static void *crew_work(void *data)
 
 	if (crew_enter(w, &handle) < 0)
 		return NULL;
-	for (;;) {
-		pthread_mutex_lock(&w->lock);
-		p = w->next < w->c->n ? &w->c->plan[w->next++] : NULL;
-		pthread_mutex_unlock(&w->lock);
-		if (!p)
-			return NULL;
+	while ((p = crew_next(w)) != NULL) {
 		p->made.handle = handle;
 		plan_settle(p);
 	}
+	return NULL;
 }
 
 static int threads_of(size_t plans)
@@ -181,19 +200,20 @@ static int threads_of(size_t plans)
 	return plans < (size_t)most ? (int)plans : (int)most;
 }
 
-/* Makes the plans from `first` on; what threads left undone is done here. */
-static void make_from(struct cudnn *c, size_t first)
+/* Makes the plans from `first` on that are not taken, `all` of them; what threads left undone is done here. */
+static void make_from(struct cudnn *c, size_t first, size_t all)
 {
 	struct crew w = { .c = c, .lock = PTHREAD_MUTEX_INITIALIZER, .next = first };
 	pthread_t thread[THREADS];
-	int n = 0, wanted = threads_of(c->n - first);
+	int n = 0, wanted = threads_of(all);
+	struct plan *p;
 
 	while (n < wanted && wanted > 1 && pthread_create(&thread[n], NULL, crew_work, &w) == 0)
 		n++;
 	while (n)
 		pthread_join(thread[--n], NULL);
-	while (w.next < c->n)
-		plan_settle(&c->plan[w.next++]);
+	while ((p = crew_next(&w)) != NULL)
+		plan_settle(p);
 	/* plans go on using them */
 	for (int i = 0; i < w.handles; i++) {
 		c->helper = grow(c->helper, c->helpers, &c->helper_cap, sizeof *c->helper);
@@ -205,15 +225,11 @@ static void make_from(struct cudnn *c, size_t first)
 void plans_prepare(struct dnn *d, const struct heads *h, size_t n)
 {
 	struct cudnn *c = cudnn_of(d);
-	size_t first = c->n;
+	size_t first = c->n, missing = 0;
 
 	for (size_t i = 0; i < n; i++)
-		if (!plan_find(c, NULL, &h[i])) {
-			struct plan *p = plan_new(c);
-
-			p->heads = h[i];
-			p->is_heads = 1;
-		}
-	if (c->n > first)
-		make_from(c, first);
+		if (!plan_find(c, NULL, &h[i]))
+			missing += !heads_new(c, &h[i])->taken;
+	if (missing)
+		make_from(c, first, missing);
 }
