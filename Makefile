@@ -179,7 +179,7 @@ $(addprefix $(B)/test/,cuda cuda_step tape): $(B)/test/%: $(B)/tests/unit/%.o $(
 $(B)/test/device $(B)/test/device_ops $(B)/test/golden: | $(HOST_CUDA)
 
 # With a driver that only hands out kernels, so that plans can be made for GPUs that are not there.
-$(B)/test/dnn: $(B)/tests/unit/dnn.o $(patsubst %.c,$(B)/%.o,$(CUDNN_C) kernels/cuda/library.c) $(B)/libcudahost.a $(B)/libbooth.a | $(B)/test/libcuda.so.1
+$(addprefix $(B)/test/,dnn plans): $(B)/test/%: $(B)/tests/unit/%.o $(patsubst %.c,$(B)/%.o,$(CUDNN_C) kernels/cuda/library.c) $(B)/libcudahost.a $(B)/libbooth.a | $(B)/test/libcuda.so.1
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL) -o $@ $^ $(LIBS)
 
