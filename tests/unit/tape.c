@@ -3,6 +3,7 @@
  * come out, over the host's layer, where nothing runs before somebody waits (kernels/cuda/host).
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/mem.h"
 #include "common/base/rng.h"
@@ -206,6 +207,49 @@ static void fetches(void)
 
 /* ---- what is wrong with the machine ---- */
 
+/* Can the host read it, can it write it? The kernel is asked, which fails where we would be killed. */
+static int reachable(char *at)
+{
+	int ends[2], n = 0;
+
+	if (pipe(ends) < 0)
+		abort();
+	n += write(ends[1], at, 1) == 1;
+	if (!n && write(ends[1], "", 1) != 1)
+		abort();
+	n += 2 * (read(ends[0], at, 1) == 1);
+	close(ends[0]);
+	close(ends[1]);
+	return n;
+}
+
+/* Device memory is nothing to the host, however large it is, before it is used and after. */
+static void out_of_reach(void)
+{
+	static const size_t sizes[] = { 1, 5000, (1 << 20) + 1, (5 << 20) - 4096, 64 << 20 };
+	struct backend *b = gpu(HOST_FORWARD);
+	struct err e = { "" };
+	char sent[] = "some", back[5];
+
+	CHECK_INT(reachable(back), 3);
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		size_t n = sizes[i], few = n < sizeof sent ? n : sizeof sent;
+		void *dev = NULL;
+		char *at;
+
+		CHECK_OK(b->alloc(b, n, &dev, &e), e);
+		at = dev;
+		CHECK(!reachable(at) && !reachable(at + n - 1));
+		CHECK_OK(b->put(b, at + n - few, sent, few, &e), e);
+		CHECK_OK(b->wait(b, &e), e);
+		CHECK(!reachable(at) && !reachable(at + n - 1));
+		CHECK_OK(b->get(b, back, at + n - few, few, &e), e);
+		CHECK(!memcmp(back, sent, few) && !reachable(at + n - 1));
+		b->release(b, dev, n);
+	}
+	b->close(b);
+}
+
 static void opens_not(const char *knob, int device, const char *says)
 {
 	struct backend *b = NULL;
@@ -286,6 +330,7 @@ int main(void)
 	TEST(binds_again);
 	TEST(uploads);
 	TEST(fetches);
+	TEST(out_of_reach);
 	TEST(refusals);
 	TEST(no_memory);
 	TEST(lost);

@@ -13,7 +13,7 @@
 
 #define DEVICES 3
 #define PAGE ((size_t)4096)
-#define SMALL ((size_t)1 << 20)
+#define LARGE ((size_t)2 << 20)
 
 struct piece {
 	char *at;
@@ -27,7 +27,6 @@ static struct {
 	size_t n, cap, taken[DEVICES];
 	int64_t launches, graphs;
 	int lost, reach;
-	int asked, key;         /* the key, when it was asked for; -1: the CPU has none */
 	cudaError_t last;
 } machine = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -179,60 +178,60 @@ cudaError_t cudaMemGetInfo(size_t *unused, size_t *all)
 	return answer(cudaSuccess);
 }
 
-/*
- * Device memory is out of the host's reach but while the device works: by a protection key of the CPU's
- * where it has those, which changes at once; else by changing the pages, small pieces' only, since it is
- * done whenever somebody waits.
- */
-static int key_of_machine(void)
-{
-	if (!machine.asked)
-		machine.key = pkey_alloc(0, PKEY_DISABLE_ACCESS);
-	machine.asked = 1;
-	return machine.key;
-}
-
+/* Device memory is out of the host's reach but while the device works. */
 static void protect(const struct piece *p, int may)
 {
-	if (!p->pinned && p->bytes <= SMALL)
+	if (!p->pinned)
 		mprotect(p->at, p->bytes, may ? PROT_READ | PROT_WRITE : PROT_NONE);
 }
 
 void machine_reach(int may)
 {
-	int was = machine.reach, key = key_of_machine();
+	int was = machine.reach;
 
 	machine.reach += may ? 1 : -1;
-	if (!was == !machine.reach)
-		return;
-	if (key >= 0)
-		pkey_set(key, may ? 0 : PKEY_DISABLE_ACCESS);
-	for (size_t i = 0; i < machine.n && key < 0; i++)
+	for (size_t i = 0; i < machine.n && !was != !machine.reach; i++)
 		protect(&machine.piece[i], may);
+}
+
+/*
+ * What is large lies on large pages: whose reach changes is then a matter of 50 us for 512 MB, which else
+ * takes 9 ms each time somebody waits.
+ */
+static char *map(size_t bytes)
+{
+	size_t more = bytes < LARGE ? 0 : LARGE, before;
+	char *at = mmap(NULL, bytes + more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (at == MAP_FAILED || !more)
+		return at == MAP_FAILED ? NULL : at;
+	before = LARGE - (uintptr_t)at % LARGE;
+	munmap(at, before);
+	if (more > before)
+		munmap(at + before + bytes, more - before);
+	madvise(at + before, bytes, MADV_HUGEPAGE);
+	return at + before;
 }
 
 static cudaError_t take(void **out, size_t bytes, int pinned)
 {
 	size_t whole = (bytes + PAGE) / PAGE * PAGE;    /* an empty tensor at the end has an address, too */
-	void *at;
+	char *at;
 
 	*out = NULL;
 	if (stream_is_capturing())
 		return cudaErrorStreamCaptureUnsupported;
 	if (!pinned && whole > unused_here())
 		return cudaErrorMemoryAllocation;
-	at = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (at == MAP_FAILED)
+	at = map(whole);
+	if (!at)
 		return cudaErrorMemoryAllocation;
 	machine.piece = grow(machine.piece, machine.n, &machine.cap, sizeof *machine.piece);
 	machine.piece[machine.n++] = (struct piece){ at, whole, device_now, pinned };
 	if (!pinned) {
 		memset(at, 0xff, bytes);
 		machine.taken[device_now] += whole;
-		if (key_of_machine() >= 0)
-			pkey_mprotect(at, whole, PROT_READ | PROT_WRITE, key_of_machine());
-		else
-			protect(&machine.piece[machine.n - 1], machine.reach);
+		protect(&machine.piece[machine.n - 1], machine.reach);
 	}
 	*out = at;
 	return cudaSuccess;
