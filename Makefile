@@ -69,6 +69,7 @@ CUDA_CODE = $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
 # cuDNN is looked for when a GPU is opened; only its headers are wanted here, and CUDA's.
 CUDNN_INCLUDE = $(if $(wildcard $(CUDA_HOME)/include/cuda_runtime_api.h),$(firstword $(patsubst %/cudnn.h,%,$(wildcard \
 	$(CUDA_HOME)/include/cudnn.h /usr/local/include/cudnn.h /usr/include/cudnn.h /usr/include/*-linux-gnu/cudnn.h))))
+BLAS_C = $(if $(wildcard $(CUDA_HOME)/include/cublasLt.h),kernels/cuda/blas.c)
 CUDNN_C = $(if $(CUDNN_INCLUDE),$(wildcard kernels/cuda/dnn/*.c),kernels/cuda/dnn_none.c)
 NVCC_FLAGS = -std=c++17 -O3 -I. $(CUDA_CODE) -Werror all-warnings \
 	-Xcompiler -fPIC,-fvisibility=hidden,-fno-threadsafe-statics,-fno-exceptions,-Wall,-Wextra,-Wno-missing-field-initializers
@@ -121,6 +122,7 @@ $(B)/%.o: %.c
 	$(Q)$(CC) $(ALL) -MMD -MP -c -o $@ $<
 
 $(B)/kernels/cuda/dnn/%.o: ALL += -isystem $(CUDA_HOME)/include -isystem $(CUDNN_INCLUDE)
+$(B)/kernels/cuda/blas.o: ALL += -isystem $(CUDA_HOME)/include
 
 $(B)/%-host.o: %.cu
 	@mkdir -p $(@D)
@@ -179,7 +181,8 @@ $(addprefix $(B)/test/,cuda cuda_step tape): $(B)/test/%: $(B)/tests/unit/%.o $(
 $(B)/test/device $(B)/test/device_ops $(B)/test/golden: | $(HOST_CUDA)
 
 # With a driver that only hands out kernels, so that plans can be made for GPUs that are not there.
-$(addprefix $(B)/test/,dnn plans): $(B)/test/%: $(B)/tests/unit/%.o $(patsubst %.c,$(B)/%.o,$(CUDNN_C) kernels/cuda/library.c) $(B)/libcudahost.a $(B)/libbooth.a | $(B)/test/libcuda.so.1
+$(addprefix $(B)/test/,dnn plans): $(B)/test/%: $(B)/tests/unit/%.o $(patsubst %.c,$(B)/%.o,$(CUDNN_C) $(BLAS_C) kernels/cuda/library.c) \
+		$(B)/libcudahost.a $(B)/libbooth.a | $(B)/test/libcuda.so.1
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL) -o $@ $^ $(LIBS)
 

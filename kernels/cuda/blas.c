@@ -62,42 +62,60 @@ int blas_find(struct err *e)
 	return library_exists(BLAS_NAME) ? 0 : fail(e, BLAS_MISSING);
 }
 
-int blas_open(struct blas **out, struct err *e)
+int blas_load(struct blas **out, struct err *e)
 {
 	struct blas *b = xcalloc(1, sizeof *b);
+	int ret = library_load(&b->lib, e);
+
+	*out = ret < 0 ? NULL : b;
+	if (ret < 0)
+		free(b);
+	return ret;
+}
+
+int blas_open(struct blas **out, struct err *e)
+{
+	struct blas *b;
+	int ret;
 
 	*out = NULL;
-	if (library_load(&b->lib, e) < 0) {
-		free(b);
+	if (blas_load(&b, e) < 0)
 		return -1;
-	}
-	if (check(b, b->lib.Create(&b->handle), "opening it", e) < 0) {
-		free(b);
-		return -1;
-	}
-	if (cudaMalloc(&b->workspace, BLAS_WORKSPACE) != cudaSuccess) {
+	ret = check(b, b->lib.Create(&b->handle), "opening it", e);
+	if (ret == 0 && cudaMalloc(&b->workspace, BLAS_WORKSPACE) != cudaSuccess) {
 		cudaGetLastError();
-		blas_close(b);
-		return fail(e, "no memory for cuBLASLt's %zu MB", BLAS_WORKSPACE >> 20);
+		ret = fail(e, "no memory for cuBLASLt's %zu MB", BLAS_WORKSPACE >> 20);
 	}
-	*out = b;
-	return 0;
+	if (ret < 0)
+		blas_close(b);
+	else
+		*out = b;
+	return ret;
+}
+
+static void plan_release(struct blas *b, const struct plan *p)
+{
+	if (p->what)
+		b->lib.MatmulDescDestroy(p->what);
+	if (p->a)
+		b->lib.MatrixLayoutDestroy(p->a);
+	if (p->b)
+		b->lib.MatrixLayoutDestroy(p->b);
+	if (p->d)
+		b->lib.MatrixLayoutDestroy(p->d);
 }
 
 void blas_close(struct blas *b)
 {
 	if (!b)
 		return;
-	for (size_t i = 0; i < b->n; i++) {
-		b->lib.MatmulDescDestroy(b->plan[i].what);
-		b->lib.MatrixLayoutDestroy(b->plan[i].a);
-		b->lib.MatrixLayoutDestroy(b->plan[i].b);
-		b->lib.MatrixLayoutDestroy(b->plan[i].d);
-	}
+	for (size_t i = 0; i < b->n; i++)
+		plan_release(b, &b->plan[i]);
 	free(b->plan);
 	if (b->workspace)
 		cudaFree(b->workspace);
-	b->lib.Destroy(b->handle);
+	if (b->handle)
+		b->lib.Destroy(b->handle);
 	free(b);
 }
 
@@ -223,15 +241,17 @@ static int prefer(struct blas *b, cublasLtMatmulPreference_t f, int align, struc
 							    &bytes, sizeof bytes), "its workspace", e);
 }
 
+static int preference(struct blas *b, cublasLtMatmulPreference_t *f, int align, struct err *e)
+{
+	return check(b, b->lib.MatmulPreferenceCreate(f), "a preference", e) < 0 ? -1 : prefer(b, *f, align, e);
+}
+
 static int choose(struct blas *b, struct plan *p, struct err *e)
 {
 	cublasLtMatmulPreference_t f = NULL;
 	cublasLtMatmulHeuristicResult_t found;
-	int n = 0, ret;
+	int n = 0, ret = preference(b, &f, p->align, e);
 
-	ret = check(b, b->lib.MatmulPreferenceCreate(&f), "a preference", e);
-	if (ret == 0)
-		ret = prefer(b, f, p->align, e);
 	if (ret == 0 && (b->lib.MatmulAlgoGetHeuristic(b->handle, p->what, p->a, p->b, p->d, p->d, f, 1,
 						       &found, &n) != CUBLAS_STATUS_SUCCESS || !n))
 		ret = fail(e, "cuBLASLt has no way to multiply %lld x %lld by %lld x %lld in %s",
@@ -246,7 +266,8 @@ static int choose(struct blas *b, struct plan *p, struct err *e)
 	return ret;
 }
 
-static struct plan *plan_find(struct blas *b, const struct product *p, int tf32, struct err *e)
+/* Described, but perhaps nothing is chosen yet. */
+static struct plan *plan_described(struct blas *b, const struct product *p, int tf32, struct err *e)
 {
 	struct product key = key_of(p);
 	int align = align_of(p);
@@ -256,9 +277,33 @@ static struct plan *plan_find(struct blas *b, const struct product *p, int tf32,
 		if (b->plan[i].align == align && b->plan[i].tf32 == tf32 && same_key(&b->plan[i].key, &key))
 			return &b->plan[i];
 	b->plan = grow(b->plan, b->n, &b->cap, sizeof *b->plan);
-	plan = &b->plan[b->n++];
+	plan = &b->plan[b->n];
 	*plan = (struct plan){ .key = key, .tf32 = tf32, .align = align };
-	return describe(b, plan, e) < 0 || choose(b, plan, e) < 0 ? NULL : plan;
+	if (describe(b, plan, e) < 0) {
+		plan_release(b, plan);
+		return NULL;
+	}
+	b->n++;
+	return plan;
+}
+
+static struct plan *plan_find(struct blas *b, const struct product *p, int tf32, struct err *e)
+{
+	struct plan *plan = plan_described(b, p, tf32, e);
+
+	return plan && (plan->chosen || choose(b, plan, e) == 0) ? plan : NULL;
+}
+
+int blas_describe(struct blas *b, const struct product *p, int tf32, struct err *e)
+{
+	size_t known = b->n;
+	cublasLtMatmulPreference_t f = NULL;
+	const struct plan *plan = plan_described(b, p, tf32, e);
+	int ret = !plan ? -1 : b->n == known ? 0 : preference(b, &f, plan->align, e);
+
+	if (f)
+		b->lib.MatmulPreferenceDestroy(f);
+	return ret < 0 ? -1 : b->n > known;
 }
 
 int blas_run(struct blas *b, const struct product *p, int tf32, void *stream, struct err *e)

@@ -19,6 +19,12 @@ int blas_open(struct blas **out, struct err *e);
 /* tf32: products of f32 may round what they multiply. */
 int blas_run(struct blas *b, const struct product *p, int tf32, void *stream, struct err *e);
 void blas_close(struct blas *b);
+/*
+ * For tests: the library alone, which without a device tells no more than whether it takes a description.
+ * blas_describe: 1: it does, 0: it was asked before.
+ */
+int blas_load(struct blas **out, struct err *e);
+int blas_describe(struct blas *b, const struct product *p, int tf32, struct err *e);
 /* What was chosen since the last call: a line for each description. NULL is fine. */
 void blas_report(struct blas *b, struct buf *out);
 

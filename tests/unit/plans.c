@@ -1,13 +1,14 @@
 /*
  * Every graph that users run (tests/real_graphs.h), put to the libraries: for each convolution and attention
  * cuDNN itself finds an engine that gives the same bytes every time, or it is known that own kernels run
- * instead; each product is one that cuBLASLt's manual lists. BOOTH_TEST_ALL=1: all graphs in all precisions on
- * five cards, a line for each (minutes, since attention is compiled).
+ * instead; each product is one that cuBLASLt's manual lists, and its description is taken (what it would
+ * choose it tells nobody without a device). BOOTH_TEST_ALL=1: all graphs in all precisions on five cards, a
+ * line for each (minutes, since attention is compiled).
  */
 #include "tests/dnn_cards.h"
 
 #include "common/base/talk.h"
-#include "kernels/cuda/product.h"
+#include "kernels/cuda/blas.h"
 #include "kernels/ir/plan.h"
 #include "tests/real_graphs.h"
 #include "tests/test.h"
@@ -221,11 +222,32 @@ static int is_whole(const struct product *p)
 		(p->batch == 1 || (!p->bias.at && apart && p->batch <= INT32_MAX));
 }
 
+struct meeting {                /* where products end */
+	struct lane lane;       /* first: meet() gets at the rest through it */
+	struct blas *blas;      /* NULL: not asked */
+	int left;               /* more of this node that are described; the others are like them */
+	int described;
+};
+
+/* The library itself takes its description. */
+static void describe(struct meeting *m, const struct product *p)
+{
+	struct err e = { "" };
+
+	for (int as_tf32 = 0; m->blas && m->left > 0 && as_tf32 <= (p->x.type == DT_F32); as_tf32++) {
+		int new = blas_describe(m->blas, p, as_tf32, &e);
+
+		CHECK_OK(new, e);
+		m->described += new > 0;
+	}
+	m->left--;
+}
+
 static void meet(struct lane *l, const struct product *p)
 {
 	size_t line = 0;
 
-	(void)l;
+	describe((struct meeting *)(void *)l, p);
 	while (line < LISTED && !has_types(p, line))
 		line++;
 	if (line < LISTED && is_whole(p)) {
@@ -265,7 +287,7 @@ static struct view view_of(const struct graph *g, id x)
 }
 
 /* Runs x where nothing runs but meet(). */
-static void run_node(struct lane *l, const struct graph *g, id x)
+static void run_node(struct meeting *m, const struct graph *g, id x)
 {
 	struct call c = { .n = &g->node[x] };
 	struct err e = { "" };
@@ -278,7 +300,19 @@ static void run_node(struct lane *l, const struct graph *g, id x)
 	for (int i = 1; i < MAX_OUT; i++)
 		c.out[i] = view_of(g, graph_aux(g, x, i));
 	c.scratch = c.out[0].at;
-	CHECK_OK(lane_run(l, &c, &e), e);
+	m->left = 8;
+	CHECK_OK(lane_run(&m->lane, &c, &e), e);
+}
+
+static void print_met(void)
+{
+	for (size_t i = 0; i < LISTED; i++) {
+		const int *m = met[i];
+
+		printf("# %s to %s: %d alone, %d with bias, %d added to, %d both; in batches %d, %d added to\n",
+		       dtype_name(listed[i].x), dtype_name(listed[i].y), m[0], m[1], m[2], m[3], m[4], m[6]);
+		CHECK(m[0] > 0);
+	}
 }
 
 /*
@@ -290,26 +324,26 @@ static void products(void)
 	struct dnn takes_all = { .plan_filter = take_filter, .plan_heads = take_heads, .run_filter = no_filter,
 				 .run_heads = no_heads };
 	static const enum dtype types[] = { DT_F32, DT_BF16, DT_F16 };
+	struct meeting m = { .lane = { .launch = no_launch, .product = meet } };
+	struct err e;
 
+	if (blas_load(&m.blas, &e) < 0)
+		printf("# %s\n", e.text);
 	for (size_t i = 0; i < REAL_GRAPHS * 6; i++) {
 		const struct real_graph *r = &real_graphs[i / 6];
-		struct lane l = { .launch = no_launch, .product = meet, .dnn = i % 2 ? &takes_all : NULL };
 		struct graph g = { 0 };
 
-		if (l.dnn ? !test_all() && !r->brief : r != real_graphs && (!test_all() || r->n > 1))
+		m.lane.dnn = i % 2 ? &takes_all : NULL;
+		if (m.lane.dnn ? !test_all() && !r->brief : r != real_graphs && (!test_all() || r->n > 1))
 			continue;
 		real_graph(r, types[i / 2 % 3], &g);
 		for (id x = 0; x < g.n; x++)
-			run_node(&l, &g, x);
+			run_node(&m, &g, x);
 		graph_release(&g);
 	}
-	for (size_t i = 0; i < LISTED; i++) {
-		const int *m = met[i];
-
-		printf("# %s to %s: %d alone, %d with bias, %d added to, %d both; in batches %d, %d added to\n",
-		       dtype_name(listed[i].x), dtype_name(listed[i].y), m[0], m[1], m[2], m[3], m[4], m[6]);
-		CHECK(m[0] > 0);
-	}
+	blas_close(m.blas);
+	print_met();
+	printf("# cuBLASLt takes %d descriptions\n", m.described);
 }
 
 int main(void)

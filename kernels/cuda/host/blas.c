@@ -45,6 +45,20 @@ void blas_close(struct blas *b)
 	free(b);
 }
 
+int blas_load(struct blas **out, struct err *e)
+{
+	*out = NULL;
+	return fail(e, "this build is without cuBLASLt: its headers were not found");
+}
+
+int blas_describe(struct blas *b, const struct product *p, int tf32, struct err *e)
+{
+	(void)b;
+	(void)p;
+	(void)tf32;
+	return fail(e, "loops want no descriptions");
+}
+
 void blas_report(struct blas *b, struct buf *out)
 {
 	(void)b;
