@@ -139,16 +139,20 @@ static void reports(void)
 
 /* ---- what is kept ---- */
 
-/* The line about an attention's gradients, from a library that is opened anew. */
-static void heads_line(struct buf *b)
+/* The line about an attention's gradients, from a library that is opened anew; fails: and run, for want of a GPU. */
+static void heads_line(struct buf *b, int fails)
 {
 	struct lane *l = lane_open(H100);
 	struct heads h = heads(1, 8, 64, 77, 40, 0, 1);
+	static _Alignas(256) char some[256];
+	struct err e;
 
 	buf_clear(b);
 	l->dnn->prepare(l->dnn, &h, 1);
 	CHECK(l->dnn->plan_heads(l->dnn, &h) > 0);
 	dnn_report(l->dnn, b);
+	if (fails)
+		CHECK_INT(l->dnn->run_heads(l->dnn, &h, some, &e), -1);
 	lane_close(l);
 }
 
@@ -174,34 +178,41 @@ static void change_kept(const char *folder, const char *word, size_t further)
 
 /*
  * What one program compiled the next one finds: the number of the engine, which nothing depends on, shows
- * that a line comes from the file. A file that is damaged, or for something else, is made again.
+ * that a line comes from the file. A file that is damaged, or for something else, is made again; one whose
+ * plan fails is gone.
  */
 static void kept(void)
 {
 	static const char folder[] = "build/scratch/dnn/booth/plans", end_of_device[] = "\"deviceName\":\"NVIDIA H100 80GB HBM3\"}";
 	struct buf made = { 0 }, b = { 0 };
+	struct names all = { 0 };
+	struct err e;
 	struct lane *l = lane_open(H100);
 
 	if (!l)
 		SKIP("cuDNN is not here");
 	lane_close(l);
 	setenv("XDG_CACHE_HOME", realpath(test_folder("dnn"), (char[4096]){ 0 }), 1);
-	heads_line(&made);
+	heads_line(&made, 0);
 	change_kept(folder, end_of_device, sizeof end_of_device);
-	heads_line(&b);
+	heads_line(&b, 0);
 	CHECK(strstr(b.at, "engine 9 ") || strstr(b.at, "engine 8 "));
 	change_kept(folder, "cubin", 100);
-	heads_line(&b);
+	heads_line(&b, 0);
 	CHECK_STR(b.at, made.at);
 	change_kept(folder, end_of_device, sizeof end_of_device);
 	change_kept(folder, "booth plan", 20);
-	heads_line(&b);
+	heads_line(&b, 0);
 	CHECK_STR(b.at, made.at);
+	heads_line(&b, 1);
+	CHECK_OK(folder_list(&all, folder, &e), e);
+	CHECK_INT(all.n, 0);
 	setenv("XDG_CACHE_HOME", "/dev/null", 1);
-	heads_line(&b);
+	heads_line(&b, 0);
 	CHECK_STR(b.at, made.at);
 	buf_release(&made);
 	buf_release(&b);
+	names_release(&all);
 }
 
 /* Without a device nothing runs, and says so. */

@@ -8,13 +8,14 @@
  *
  * A file is taken for what it names and nothing else. Its place follows from that, and a newcomer takes the
  * place of whoever was there: PLACES files of 100 KB are the most there will ever be. What can't be read or
- * written is not kept.
+ * written is not kept, nor what failed when it was run.
  */
 #include "kernels/cuda/dnn/parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/file.h"
 #include "common/base/mem.h"
@@ -174,5 +175,18 @@ void keep_save(struct plan *p)
 		file_replace(path, file.at, file.len, &e);
 	buf_release(&file);
 	buf_release(&json);
+	free(path);
+}
+
+void keep_drop(const struct plan *p)
+{
+	struct buf key = { 0 };
+	char *path;
+
+	add_key(&key, p);
+	path = place_of(&key, 0);
+	if (path)
+		unlink(path);
+	buf_release(&key);
 	free(path);
 }

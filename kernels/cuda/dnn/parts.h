@@ -110,6 +110,7 @@ static inline struct cudnn *cudnn_of(struct dnn *d)
 void keep_open(struct cudnn *c);
 int keep_load(struct plan *p);          /* 1: it was kept, and is as if it had been made */
 void keep_save(struct plan *p);
+void keep_drop(const struct plan *p);
 
 /* ---- open.c ---- */
 void plan_describe(struct buf *out, const struct plan *p);

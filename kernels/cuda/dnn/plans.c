@@ -131,7 +131,10 @@ int plans_run_heads(struct dnn *d, const struct heads *h, void *scratch, struct 
 
 	if (!p || !p->taken)
 		BUG("an attention runs that cuDNN has no plan for");
-	return heads_run(cudnn_of(d), p, h, scratch, e);
+	if (heads_run(cudnn_of(d), p, h, scratch, e) == 0)
+		return 0;
+	keep_drop(p);
+	return -1;
 }
 
 /* ---- many at once ---- */
