@@ -19,13 +19,13 @@ const char *__lsan_default_suppressions(void)
 }
 
 /* A GPU as cuDNN describes one. */
-#define CARD(short, capability, name, multiprocessors, shared, threads) { short, capability, \
+#define CARD(short, capability, name, gb, multiprocessors, shared, threads) { short, capability, \
 	"{\"maxGridSize\":[2147483647,65535,65535],\"maxBlockSize\":[1024,1024,64],\"regsPerBlock\":65536," \
 	"\"multiProcessorCount\":" #multiprocessors ",\"warpSize\":32,\"maxSharedMemoryPerBlock\":49152," \
 	"\"maxSharedMemoryPerBlockOptin\":" #shared ",\"reservedSharedMemoryPerBlock\":1024," \
 	"\"maxRegistersPerSM\":65536,\"maxCtasPerSM\":16,\"maxThreadsPerBlock\":1024," \
 	"\"maxThreadsPerSM\":" #threads ",\"pciDeviceId\":0,\"isTccDriver\":0,\"supportCoopLaunch\":1," \
-	"\"totalGlobalMem\":25000000000,\"smClockRateKHz\":1900000,\"memClockRateKHz\":2600000," \
+	"\"totalGlobalMem\":" #gb "000000000,\"smClockRateKHz\":1900000,\"memClockRateKHz\":2600000," \
 	"\"l2CacheSize\":50000000,\"cudaDeviceId\":0,\"deviceVer\":" #capability "0,\"driverVer\":13000," \
 	"\"deviceName\":\"" name "\"}" }
 
@@ -36,11 +36,11 @@ struct card {
 };
 
 static const struct card cards[] = {
-	CARD("H100", 90, "NVIDIA H100 80GB HBM3", 132, 232448, 2048),
-	CARD("A100", 80, "NVIDIA A100-SXM4-80GB", 108, 166912, 2048),
-	CARD("3090", 86, "NVIDIA GeForce RTX 3090", 82, 101376, 1536),
-	CARD("4090", 89, "NVIDIA GeForce RTX 4090", 128, 101376, 1536),
-	CARD("T4", 75, "Tesla T4", 40, 65536, 1024),
+	CARD("H100", 90, "NVIDIA H100 80GB HBM3", 85, 132, 232448, 2048),
+	CARD("A100", 80, "NVIDIA A100-SXM4-80GB", 85, 108, 166912, 2048),
+	CARD("3090", 86, "NVIDIA GeForce RTX 3090", 25, 82, 101376, 1536),
+	CARD("4090", 89, "NVIDIA GeForce RTX 4090", 25, 128, 101376, 1536),
+	CARD("T4", 75, "Tesla T4", 16, 40, 65536, 1024),
 };
 #define CARDS (sizeof cards / sizeof *cards)
 #define H100 (&cards[0])

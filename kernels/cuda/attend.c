@@ -50,14 +50,18 @@ static int64_t lse_bytes(const struct heads *h)
 	return h->n * h->heads * h->tq * 4;
 }
 
-/* The most pictures at a time that divide n, so that what each run begins with is still aligned. */
+/*
+ * How many pictures at a time: they divide n, so that what each run begins with is still aligned, and are
+ * the most whose scores are no more than `most` bytes; where there are none such, the fewest.
+ */
 static int64_t pictures_of(const struct heads *h, int64_t most)
 {
-	int64_t each = h->heads * ((h->tq + 63) / 64 * 64) * ((h->tk + 63) / 64 * 64) * 2, n = h->n;
+	int64_t each = h->heads * ((h->tq + 63) / 64 * 64) * ((h->tk + 63) / 64 * 64) * 2, found = h->n;
 
-	while (h->dx && n > 0 && (h->n % n || n * each > most || n * h->heads * h->tq % 4))
-		n--;
-	return n ? n : h->n;
+	for (int64_t n = h->n; h->dx && n > 0 && found * each > most; n--)
+		if (h->n % n == 0 && n * h->heads * h->tq % 4 == 0)
+			found = n;
+	return found;
 }
 
 /* h becomes what is run at a time, if the library may take it. */

@@ -183,6 +183,60 @@ static void other_cards(void)
 	}
 }
 
+/* ---- pictures at a time ---- */
+
+struct asked {                  /* a library that takes all, and remembers */
+	struct dnn dnn;
+	int64_t pictures, bytes;        /* of the largest gradients of a run */
+};
+
+static int64_t ask_heads(struct dnn *d, const struct heads *h)
+{
+	struct asked *a = (struct asked *)(void *)d;
+	int64_t bytes = h->n * h->heads * h->tq * h->tk * 2;
+
+	if (h->dx && bytes > a->bytes) {
+		a->bytes = bytes;
+		a->pictures = h->n;
+	}
+	return 0;
+}
+
+/* Four pictures of 268 MB each: as many as are allowed, one at least. */
+static void pictures_at_a_time(void)
+{
+	static const struct { int64_t mb, pictures; } wanted[] = { { 1024, 4 }, { 1023, 2 }, { 300, 1 }, { 100, 1 } };
+	const struct real_graph four = { "", REAL_LORA, 1, 4, 512, 512, 0, 0 };
+	struct graph g = { 0 };
+
+	real_graph(&four, DT_BF16, &g);
+	for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+		struct asked a = { .dnn = { .scores = wanted[i].mb << 20, .plan_heads = ask_heads } };
+		struct lane l = { .dnn = &a.dnn };
+
+		for (id x = 0; x < g.n; x++)
+			if (is_attention(&g.node[x]))
+				attend_scratch(&l, &g.node[x], &g);
+		CHECK_INT(a.pictures, wanted[i].pictures);
+	}
+	graph_release(&g);
+}
+
+/* What one picture's gradients take at 1024 pixels is too much for a card of 25 GB, and not for one of 85. */
+static void too_many_scores(void)
+{
+	struct heads h;
+
+	memset(&h, 0, sizeof h);
+	h = (struct heads){ .n = 1, .heads = 8, .tq = 128 * 128, .tk = 128 * 128, .d = 40, .dx = 1, .type = DT_BF16 };
+	for (int i = 0; i < 4; i += 3) {
+		OPEN(l, &cards[i]);
+
+		CHECK((l->dnn->plan_heads(l->dnn, &h) > 0) == (i == 0));
+		lane_close(l);
+	}
+}
+
 /* ---- cuBLASLt ---- */
 
 /*
@@ -351,6 +405,8 @@ int main(void)
 	cards_begin();
 	setenv("XDG_CACHE_HOME", realpath(test_folder("plans"), (char[4096]){ 0 }), 1); /* graphs share shapes */
 	TEST(products);
+	TEST(pictures_at_a_time);
+	TEST(too_many_scores);
 	TEST(hopper_bf16);
 	TEST(hopper_others);
 	TEST(other_cards);

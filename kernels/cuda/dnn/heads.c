@@ -11,7 +11,6 @@
 enum { Q = 1, K, V, OUT, LSE, DY, DQ, DK, DV, DELTA, SCALE, MASKED, ONE, INSIDE };
 
 #define OPS 24
-#define MOST ((int64_t)8 << 30)
 #define WIDE 91000              /* before it, heads end at 256 on Hopper and at 128 elsewhere */
 #define PADS 91501              /* before it, keys that are no multiple of 128 were wrong in the gradients */
 
@@ -217,6 +216,12 @@ static int64_t least(const struct heads *h)
 	return h->dx ? h->n * h->heads * h->tq * h->tk * 2 : 0;
 }
 
+/* One picture's gradients may be larger than what several may take, but not much. */
+static int64_t most(const struct cudnn *c)
+{
+	return c->dnn.scores * 5;
+}
+
 /* -1: cuDNN is not asked for it, and why. */
 static int may_ask(const struct cudnn *c, const struct heads *h, struct err *why)
 {
@@ -233,6 +238,8 @@ static int may_ask(const struct cudnn *c, const struct heads *h, struct err *why
 		return fail(why, "attention of cuDNN 9.10.0 and 9.10.1 is not to be trusted");
 	if (h->dx && h->tq == 1 && h->tk == 1)
 		return fail(why, "cuDNN has no gradients of one query and one key");
+	if (least(h) > most(c))
+		return fail(why, "cuDNN's gradients would want %lld MB of workspace", (long long)(least(h) >> 20));
 	if (h->d > (card == 90 ? 256 : 128) && c->version < WIDE)
 		return fail(why, "cuDNN before 9.10 is not asked for heads of %lld", (long long)h->d);
 	return h->d % 8 ? fail(why, "cuDNN's heads are multiples of 8, not %lld", (long long)h->d) : 0;
@@ -243,7 +250,7 @@ int heads_plan(struct plan *p)
 	const struct heads *h = &p->heads;
 	struct flow f = { .m = &p->made, .h = h, .uid = INSIDE, .type = data_type(h->type) };
 	struct wanted w = { .refused = NOTE(NONDETERMINISTIC) | NOTE(REDUCED_PRECISION_REDUCTION),
-			    .compiled = 1, .least = least(h), .most = MOST };
+			    .compiled = 1, .least = least(h), .most = most(p->made.c) };
 
 	if (may_ask(p->made.c, h, &p->made.why) < 0)
 		return -1;

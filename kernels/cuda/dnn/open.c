@@ -10,6 +10,7 @@
 
 #define NAME "libcudnn.so.9"
 #define OLDEST 90800
+#define SCORES ((int64_t)1 << 30)
 
 /* ---- the library ---- */
 
@@ -63,12 +64,22 @@ static int open_device(struct cudnn *c, const struct dnn_options *o, struct err 
 	return m->failed ? fail(e, "%s", m->why.text) : 0;
 }
 
+/* What attention's gradients may take at a time: a GB of large devices, the 32nd part of others. */
+static int64_t scores_of(const struct cudnn *c)
+{
+	static const char name[] = "\"totalGlobalMem\":";
+	const char *at = strstr(buf_str(&c->profile), name);
+	int64_t part = at ? atoll(at + sizeof name - 1) / 32 : 0;
+
+	return part > 0 && part < SCORES ? part : SCORES;
+}
+
 int dnn_open(struct dnn **out, const struct dnn_options *o, struct err *e)
 {
 	struct cudnn *c = xcalloc(1, sizeof *c);
 
 	*out = NULL;
-	c->dnn = (struct dnn){ (int64_t)1 << 30, plans_filter, plans_heads, plans_prepare, plans_run_filter,
+	c->dnn = (struct dnn){ SCORES, plans_filter, plans_heads, plans_prepare, plans_run_filter,
 			       plans_run_heads };
 	if (load(c, e) < 0) {
 		free(c);
@@ -82,6 +93,7 @@ int dnn_open(struct dnn **out, const struct dnn_options *o, struct err *e)
 		return -1;
 	}
 	keep_open(c);
+	c->dnn.scores = scores_of(c);
 	*out = &c->dnn;
 	return 0;
 }
