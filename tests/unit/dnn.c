@@ -114,7 +114,7 @@ static void text_encoder_step(void)
 
 static void reports(void)
 {
-	const struct real_graph encode = { .what = REAL_ENCODE, .n = 1, .h = 512, .w = 512 };
+	const struct real_graph encode = { .what = REAL_ENCODE, .sd = 1, .n = 1, .h = 512, .w = 512 };
 	struct graph g = { 0 };
 	struct buf b = { 0 };
 	id x = 0;
