@@ -1,18 +1,17 @@
 /*
- * The loss and the sum of squares, in f64 as on the CPU: blocks add up CHUNK elements each, one block
- * adds the blocks' sums. Scratch: a double for each block.
+ * The loss, in f64 as on the CPU: blocks add up CHUNK elements each, one block adds the blocks' sums. Scratch:
+ * a double for each block.
  */
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/sides.h"
 
 #define CHUNK (THREADS * VEC * 2)
 
-/* each: elements of a picture; blocks: of a picture. Without b: the squares of a, one "picture". */
+/* each: elements of a picture; blocks: of a picture. */
 struct squares_args {
 	struct span a, b, weight, y;
 	double *part;
 	int64_t pictures, each, blocks;
-	int two;
 };
 
 KERNEL(squares_part, squares_args)
@@ -22,16 +21,13 @@ KERNEL(squares_part, squares_args)
 	double sum = 0;
 
 	for (int64_t i = from + threadIdx.x * VEC; i < from + CHUNK && i < p.each; i += THREADS * VEC) {
-		struct vec a = get_v(p.a, base + i, p.each - i);
+		struct vec a = get_v(p.a, base + i, p.each - i), b = get_v(p.b, base + i, p.each - i);
 
-		if (p.two) {
-			struct vec b = get_v(p.b, base + i, p.each - i);
+		for (int k = 0; k < VEC; k++) {
+			float d = a.f[k] - b.f[k];
 
-			for (int k = 0; k < VEC; k++)
-				a.f[k] -= b.f[k];
+			sum += (double)d * d;
 		}
-		for (int k = 0; k < VEC; k++)
-			sum += (double)a.f[k] * a.f[k];
 	}
 	sum = block_sum(sum, part);
 	if (threadIdx.x == 0)
@@ -49,7 +45,7 @@ KERNEL(squares_end, squares_args)
 
 		for (int64_t b = threadIdx.x; b < p.blocks; b += THREADS)
 			sum += p.part[n * p.blocks + b];
-		loss += p.two ? get(p.weight, n) * (sum / (double)p.each) : sum;
+		loss += get(p.weight, n) * (sum / (double)p.each);
 	}
 	loss = block_sum(loss, part);
 	if (threadIdx.x == 0)
@@ -59,29 +55,6 @@ KERNEL(squares_end, squares_args)
 static int64_t parts_of(int64_t each)
 {
 	return blocks_of(each, CHUNK);
-}
-
-static void squares(struct lane *l, struct squares_args a)
-{
-	struct grid parts = { a.blocks, a.pictures, THREADS, 1 }, one = { 1, 1, THREADS, 1 };
-
-	LAUNCH(l, squares_part, parts, a);
-	LAUNCH(l, squares_end, one, a);
-}
-
-size_t cuda_sumsq_scratch(const struct node *n, const struct graph *g)
-{
-	return (size_t)parts_of(node_count(&g->node[n->in[0]])) * sizeof(double);
-}
-
-void cuda_sumsq(const struct call *c, struct lane *l)
-{
-	struct span x = span_of(&c->in[0]);
-	int64_t n = view_count(&c->in[0]);
-	struct squares_args a = { x, x, x, span_of(&c->out[0]), (double *)c->scratch, 1, n,
-				  parts_of(n), 0 };
-
-	squares(l, a);
 }
 
 static int64_t picture_of(int64_t count, int64_t pictures)
@@ -101,9 +74,11 @@ void cuda_mse(const struct call *c, struct lane *l)
 	int64_t pictures = c->in[0].dim[0], each = picture_of(view_count(&c->in[0]), pictures);
 	struct squares_args a = { span_of(&c->in[0]), span_of(&c->in[1]), span_of(&c->in[2]),
 				  span_of(&c->out[0]), (double *)c->scratch, pictures, each,
-				  parts_of(each), 1 };
+				  parts_of(each) };
+	struct grid parts = { a.blocks, a.pictures, THREADS, 1 }, one = { 1, 1, THREADS, 1 };
 
-	squares(l, a);
+	LAUNCH(l, squares_part, parts, a);
+	LAUNCH(l, squares_end, one, a);
 }
 
 struct mse_dx_args { struct span y, a, b, weight, dloss; int64_t n, each; };

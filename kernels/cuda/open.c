@@ -40,6 +40,7 @@ static void *start_context(void *data)
 {
 	struct gpu *g = data;
 	cudaStream_t stream = NULL;
+	void *part = NULL;
 	cudaError_t code = cudaSetDevice(g->device);
 
 	if (code == cudaSuccess)
@@ -47,6 +48,9 @@ static void *start_context(void *data)
 	g->lane.stream = stream;
 	if (code == cudaSuccess)
 		code = feed_open(g);
+	if (code == cudaSuccess)
+		code = cudaMalloc(&part, SUMSQ_BYTES);
+	g->lane.sumsq.part = part;
 	if (code != cudaSuccess)
 		fail(&g->context.why, "cuda:%d, %s, can't be used: %s", g->device, g->name,
 		     cudaGetErrorString(code));
@@ -185,6 +189,8 @@ static void gpu_close(struct backend *b)
 	dnn_close(g->lane.dnn);
 	blas_close(g->blas);
 	feed_close(g);
+	if (g->lane.sumsq.part)
+		cudaFree(g->lane.sumsq.part);
 	if (g->lane.stream)
 		cudaStreamDestroy(g->lane.stream);
 	pthread_mutex_destroy(&g->context.lock);
@@ -247,7 +253,7 @@ static struct backend *backend_new(struct gpu *g, const struct cuda_device *d)
 	struct backend *b = xcalloc(1, sizeof *b);
 
 	*b = (struct backend){
-		.name = "cuda", .overhead = BLAS_WORKSPACE + 2 * SLOT_BYTES,
+		.name = "cuda", .overhead = BLAS_WORKSPACE + 2 * SLOT_BYTES + SUMSQ_BYTES,
 		.alloc = gpu_alloc, .release = gpu_release, .put = gpu_put, .get = gpu_get,
 		.scratch = gpu_scratch, .run = gpu_run, .wait = gpu_wait, .memory = gpu_room, .report = gpu_report,
 		.record = gpu_record, .replay = gpu_replay, .forget = gpu_forget, .fetch = gpu_fetch,

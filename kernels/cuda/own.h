@@ -6,8 +6,9 @@
  *	elementwise.cu   fill, add, mul, scale       act.cu       act, act_dx, geglu, geglu_dx
  *	movement.cu      columns, upsampling         reduce.cu    sum_to
  *	norm.cu  norm_sums.h                         layer_norm.cu
- *	lookup.cu        embed, timestep, dropout    loss.cu      mse, mse_dx, sumsq
- *	optimizer.cu     adamw, accum, ema           convert.cu   casts, layouts, noise
+ *	lookup.cu        embed, timestep, dropout    loss.cu      mse, mse_dx
+ *	optimizer.cu     adamw, accum, ema           sumsq.cu     sumsq, and sums of those
+ *	convert.cu       casts, layouts, noise
  *	linear.c         products (product.h)        conv.cu, attention.cu   kernels around products
  *	convolve.c, attend.c   whole ones by cuDNN (dnn.h), which run where it takes them
  *	table.c          lists them by op and names what is missing
@@ -37,6 +38,28 @@ struct adamw_args {
 	const float *hyper, *norm2;
 };
 
+/*
+ * One tensor whose squares are summed, y = that sum; a launch takes SUMSQ_MOST of them. sum, if it is not
+ * NULL: y + *on, or y + what the item before makes, where it is chained to that.
+ */
+#define SUMSQ_MOST 32
+#define SUMSQ_PARTS 256         /* of a tensor's sum, at most */
+#define SUMSQ_BYTES (sizeof(double) * SUMSQ_MOST * SUMSQ_PARTS)
+struct sumsq_item {
+	const void *x;
+	void *y;
+	float *sum;
+	const float *on;
+	int64_t n;
+	int64_t from, parts;    /* its first block in the launch, and how many it has */
+	int x_type, y_type, chained;
+};
+struct sumsq_args {
+	struct sumsq_item item[SUMSQ_MOST];
+	int n;
+	double *part;           /* SUMSQ_BYTES on the device */
+};
+
 struct product;
 struct dnn;
 
@@ -50,7 +73,9 @@ struct lane {
 	struct dnn *dnn;        /* dnn.h; NULL: kernels around products do its work */
 	int failed;             /* then nothing runs any more */
 	struct err why;
-	struct adamw_args adamw;        /* waiting; lane_flush() launches them */
+	/* What waits to be launched as one, by lane_flush() at the latest; never both. */
+	struct adamw_args adamw;
+	struct sumsq_args sumsq;
 };
 
 typedef void cuda_kernel(const struct call *c, struct lane *l);
@@ -83,9 +108,12 @@ OWN(attention); OWN(attention_dx);
 OWN_SCRATCH(linear_dw); OWN_SCRATCH(conv2d); OWN_SCRATCH(conv2d_dx); OWN_SCRATCH(conv2d_dw);
 OWN_SCRATCH(attention); OWN_SCRATCH(attention_dx);
 OWN_SCRATCH(sum_to); OWN_SCRATCH(group_norm); OWN_SCRATCH(group_norm_dx); OWN_SCRATCH(layer_norm_dx);
-OWN_SCRATCH(mse); OWN_SCRATCH(sumsq);
+OWN_SCRATCH(mse);
 
 void adamw_launch(struct lane *l);      /* what waits in l->adamw */
+void sumsq_launch(struct lane *l);      /* and in l->sumsq */
+/* 1: c adds to a sum of squares that waits, and waits with it. */
+int sumsq_joins(const struct call *c, struct lane *l);
 
 void cuda_zero(struct lane *l, struct view y);
 /* y[i] = x[i] in y's type, n elements. */

@@ -12,7 +12,7 @@ const struct cuda_row cuda_table[OP__COUNT] = {
 	KS(OP_GROUP_NORM_DX, group_norm_dx), K(OP_LAYER_NORM, layer_norm),
 	KS(OP_LAYER_NORM_DX, layer_norm_dx), K(OP_GEGLU, geglu), K(OP_GEGLU_DX, geglu_dx),
 	K(OP_EMBED, embed), K(OP_EMBED_DW, embed_dw), K(OP_TIMESTEP, timestep),
-	K(OP_DROPOUT, dropout), KS(OP_MSE, mse), K(OP_MSE_DX, mse_dx), KS(OP_SUMSQ, sumsq),
+	K(OP_DROPOUT, dropout), KS(OP_MSE, mse), K(OP_MSE_DX, mse_dx), K(OP_SUMSQ, sumsq),
 	K(OP_LINEAR, linear), K(OP_LINEAR_DX, linear_dx), KS(OP_LINEAR_DW, linear_dw),
 	KS(OP_CONV2D, conv2d), KS(OP_CONV2D_DX, conv2d_dx), KS(OP_CONV2D_DW, conv2d_dw),
 	KS(OP_ATTENTION, attention), KS(OP_ATTENTION_DX, attention_dx),
@@ -21,8 +21,24 @@ const struct cuda_row cuda_table[OP__COUNT] = {
 
 void lane_flush(struct lane *l)
 {
+	if (l->sumsq.n)
+		sumsq_launch(l);
 	if (l->adamw.n)
 		adamw_launch(l);
+}
+
+/* 1: c was done by waiting. What it reads, or will be followed by, is in the stream before it. */
+static int waits(const struct call *c, struct lane *l)
+{
+	enum op op = c->n->op;
+
+	if (sumsq_joins(c, l))
+		return 1;
+	if (op != OP_SUMSQ && l->sumsq.n)
+		sumsq_launch(l);
+	if (op != OP_ADAMW && l->adamw.n)
+		adamw_launch(l);
+	return 0;
 }
 
 static int is_convolution(enum op op) { return op >= OP_CONV2D && op <= OP_CONV2D_DW; }
@@ -101,9 +117,7 @@ int lane_run(struct lane *l, const struct call *c, struct err *e)
 		return fail(e, "the CUDA backend has no kernel for '%s'", op_info[op].name);
 	if (check_types(c, e) < 0)
 		return -1;
-	if (op != OP_ADAMW)
-		lane_flush(l);
-	if (!run_whole(l, c))
+	if (!waits(c, l) && !run_whole(l, c))
 		cuda_table[op].run(c, l);
 	return l->failed ? fail(e, "%s", l->why.text) : 0;
 }

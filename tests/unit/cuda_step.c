@@ -45,8 +45,109 @@ static void f16_lora(void) { beside(DT_F16, 1, 0, 5e-4); }
 static void bf16_whole(void) { beside(DT_BF16, 0, 1, 4e-3); }
 static void f16_lora_whole(void) { beside(DT_F16, 1, 1, 5e-4); }
 
+/* ---- the norm of all gradients ---- */
+
+#define TENSORS 70              /* more than two launches take */
+#define MOST ((int64_t)1300000) /* more than a tensor's parts take at once */
+
+static int64_t size_of(int i)
+{
+	return i == 40 ? MOST : i % 5 ? 1 + i * 37 % 900 : i * 1000;
+}
+
+/*
+ * A chain of sums as a training makes it, and all that may break it: a number of the host's before it, a sum's own
+ * square, twice the same square, an empty tensor, sums with what was not made last. kept: what is compared.
+ */
+static int squares_build(struct graph *g, id *kept)
+{
+	id from = g_input(g, "from", DT_F32, 1, 1, 1, 1), sum = from, first = NONE, q;
+	int n = 0;
+
+	for (int i = 0; i < TENSORS; i++) {
+		char name[32];
+
+		snprintf(name, sizeof name, "x %d", i);
+		q = g_sumsq(g, g_input(g, name, DT_F32, 1, 1, 1, size_of(i)));
+		sum = i % 2 ? g_add(g, sum, q) : g_add(g, q, sum);
+		if (i == 3)
+			first = sum;
+		if (i % 6 == 0)
+			kept[n++] = i % 12 ? q : sum;
+	}
+	q = g_sumsq(g, sum);
+	kept[n++] = g_add(g, q, q);
+	q = g_sumsq(g, first);
+	kept[n++] = g_add(g, first, q);
+	q = g_sumsq(g, kept[n - 1]);
+	kept[n++] = g_add(g, q, g_sumsq(g, q));
+	q = g_sumsq(g, g_input(g, "x 4", DT_F32, 1, 1, 1, size_of(4)));
+	sum = g_sumsq(g, g_input(g, "x 6", DT_F32, 1, 1, 1, size_of(6)));
+	kept[n++] = g_add(g, g_sumsq(g, g_input(g, "x 7", DT_F32, 1, 1, 1, size_of(7))), q);
+	q = g_sumsq(g, g_input(g, "x 8", DT_F32, 1, 1, 1, size_of(8)));
+	kept[n++] = g_add(g, g_sumsq(g, g_input(g, "x 9", DT_F32, 1, 1, 1, size_of(9))), from);
+	kept[n++] = g_add(g, q, sum);
+	for (int i = 0; i < n; i++)
+		graph_keep(g, kept[i]);
+	return n;
+}
+
+/* How many values, of the second run: the tape's. */
+static int squares_run(struct backend *b, float *out)
+{
+	struct session s = { 0 };
+	struct pool p = { 0 };
+	struct arena a = { 0 };
+	struct graph g = { 0 };
+	struct err e = { "" };
+	float *x = xmalloc((size_t)MOST * sizeof *x);
+	id kept[TENSORS];
+	int n = squares_build(&g, kept);
+
+	CHECK_OK(session_plan(&s, &g, b, &e), e);
+	CHECK_OK(arena_place(&a, b, s.plan.arena, &e), e);
+	CHECK_OK(session_bind(&s, &p, &a, &e), e);
+	for (id i = 0; i < s.g->n; i++) {
+		struct rng r = rng_stream(1, "squares", (uint32_t)i, 0);
+
+		if (s.g->node[i].op != OP_INPUT)
+			continue;
+		rng_normal(&r, x, node_count(&s.g->node[i]));
+		x[0] *= 1e-2f;
+		CHECK_OK(session_put(&s, s.g->node[i].name, x, &e), e);
+	}
+	CHECK_OK(session_run(&s, &e), e);
+	CHECK_OK(session_run(&s, &e), e);
+	for (int i = 0; i < n; i++)
+		CHECK_OK(session_get(&s, kept[i], &out[i], &e), e);
+	session_release(&s);
+	arena_release(&a);
+	b->close(b);
+	free(x);
+	return n;
+}
+
+static void sums_of_squares(void)
+{
+	float want[TENSORS], got[3][TENSORS];
+	struct backend *b = NULL;
+	struct err e = { "" };
+	int n;
+
+	CHECK_OK(cpu_open(&b, 1, NULL, &e), e);
+	n = squares_run(b, want);
+	for (int order = 0; order < 3; order++) {
+		CHECK_OK(host_cuda_open(&b, (enum host_order)order, &e), e);
+		CHECK_INT(squares_run(b, got[order]), n);
+		CHECK(!memcmp(got[order], got[0], (size_t)n * sizeof **got));
+	}
+	for (int i = 0; i < n; i++)
+		CHECK_NEAR(got[0][i], want[i], 1e-6 * (double)want[i]);
+}
+
 int main(void)
 {
+	TEST(sums_of_squares);
 	TEST(bf16);
 	TEST(f16_lora);
 	TEST(bf16_whole);
