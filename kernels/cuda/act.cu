@@ -11,23 +11,24 @@ KERNEL(act_all, act_args)
 
 	if (i >= p.n)
 		return;
-	x = get_v(p.x, i, p.n - i);
-	for (int k = 0; k < VEC; k++)
-		x.f[k] = activate(x.f[k], p.kind);
+	x = activate_v(get_v(p.x, i, p.n - i), p.kind);
 	put_v(p.y, i, p.n - i, x);
 }
 
 KERNEL(act_dx_all, act_args)
 {
 	int64_t i = my_vec();
+	struct raw rx, rdy;
 	struct vec x, dy;
 
 	if (i >= p.n)
 		return;
-	x = get_v(p.x, i, p.n - i);
-	dy = get_v(p.dy, i, p.n - i);
+	rx = ask_v(p.x, i, p.n - i);
+	rdy = ask_v(p.dy, i, p.n - i);
+	x = slope_v(look(p.x, rx), p.kind);
+	dy = look(p.dy, rdy);
 	for (int k = 0; k < VEC; k++)
-		x.f[k] = dy.f[k] * slope(x.f[k], p.kind);
+		x.f[k] *= dy.f[k];
 	put_v(p.y, i, p.n - i, x);
 }
 
@@ -53,12 +54,15 @@ struct geglu_args { struct span y, dy, x; int64_t rows, d, pieces; };
 KERNEL(geglu_all, geglu_args)
 {
 	int64_t i = my_vec() / VEC, row = quotient(i, p.pieces), at = (i - row * p.pieces) * VEC;
+	struct raw ra, rb;
 	struct vec a, b;
 
 	if (row >= p.rows)
 		return;
-	a = get_v(p.x, row * 2 * p.d + at, p.d - at);
-	b = get_v(p.x, row * 2 * p.d + p.d + at, p.d - at);
+	ra = ask_v(p.x, row * 2 * p.d + at, p.d - at);
+	rb = ask_v(p.x, row * 2 * p.d + p.d + at, p.d - at);
+	a = look(p.x, ra);
+	b = look(p.x, rb);
 	for (int k = 0; k < VEC; k++)
 		a.f[k] *= b.f[k] * phi(b.f[k]);
 	put_v(p.y, row * p.d + at, p.d - at, a);
@@ -67,13 +71,17 @@ KERNEL(geglu_all, geglu_args)
 KERNEL(geglu_dx_all, geglu_args)
 {
 	int64_t i = my_vec() / VEC, row = quotient(i, p.pieces), at = (i - row * p.pieces) * VEC;
+	struct raw ra, rb, rdy;
 	struct vec a, b, dy;
 
 	if (row >= p.rows)
 		return;
-	a = get_v(p.x, row * 2 * p.d + at, p.d - at);
-	b = get_v(p.x, row * 2 * p.d + p.d + at, p.d - at);
-	dy = get_v(p.dy, row * p.d + at, p.d - at);
+	ra = ask_v(p.x, row * 2 * p.d + at, p.d - at);
+	rb = ask_v(p.x, row * 2 * p.d + p.d + at, p.d - at);
+	rdy = ask_v(p.dy, row * p.d + at, p.d - at);
+	a = look(p.x, ra);
+	b = look(p.x, rb);
+	dy = look(p.dy, rdy);
 	for (int k = 0; k < VEC; k++) {
 		float gate = b.f[k];
 

@@ -4,9 +4,22 @@
 
 #include "kernels/cuda/device.h"
 
+/*
+ * 1 / x for x from 1 to infinity, within 2 units of the last place. A division that is rounded right looks
+ * for special cases, a branch after which nothing else goes on meanwhile.
+ */
+#ifdef __CUDACC__
+DEV float inverse(float x)
+{
+	return __fdividef(1, x);
+}
+#else
+DEV float inverse(float x) { return 1 / x; }
+#endif
+
 DEV float sigmoid(float x)
 {
-	return 1 / (1 + expf(-x));
+	return inverse(1 + expf(-x));
 }
 
 /* Gauss' distribution function. */
@@ -52,6 +65,29 @@ DEV float slope(float x, int kind)
 	case ACT_CLAMP_LOGVAR: return x >= -30 && x <= 20 ? 1 : 0;
 	default: return 1;
 	}
+}
+
+/* Of VEC numbers: which kind is asked once, so that the numbers are worked on side by side. */
+DEV struct vec activate_v(struct vec x, int kind)
+{
+	if (kind == ACT_SILU)
+		for (int k = 0; k < VEC; k++)
+			x.f[k] = activate(x.f[k], ACT_SILU);
+	else if (kind != ACT_NONE)
+		for (int k = 0; k < VEC; k++)
+			x.f[k] = activate(x.f[k], kind);
+	return x;
+}
+
+DEV struct vec slope_v(struct vec x, int kind)
+{
+	if (kind == ACT_SILU)
+		for (int k = 0; k < VEC; k++)
+			x.f[k] = slope(x.f[k], ACT_SILU);
+	else
+		for (int k = 0; k < VEC; k++)
+			x.f[k] = slope(x.f[k], kind);
+	return x;
 }
 
 #endif

@@ -50,6 +50,16 @@ struct span {                   /* a tensor, or part of one; 16-byte aligned */
 struct vec { float f[VEC]; };
 
 #ifdef __CUDACC__
+DEV float of_bits(unsigned w)
+{
+	return __uint_as_float(w);
+}
+
+DEV unsigned to_bits(float x)
+{
+	return __float_as_uint(x);
+}
+
 DEV float of_bf16(uint16_t h)
 {
 	return __uint_as_float((unsigned)h << 16);
@@ -70,6 +80,20 @@ DEV uint16_t to_f16(float x)
 	return __half_as_ushort(__float2half_rn(x));
 }
 #else
+DEV float of_bits(unsigned w)
+{
+	union { unsigned w; float f; } as = { w };
+
+	return as.f;
+}
+
+DEV unsigned to_bits(float x)
+{
+	union { float f; unsigned w; } as = { x };
+
+	return as.w;
+}
+
 DEV float of_bf16(uint16_t h) { return bf16_to_f32(h); }
 DEV uint16_t to_bf16(float x) { return bf16_of_f32(x); }
 DEV float of_f16(uint16_t h) { return f16_to_f32(h); }
@@ -95,54 +119,93 @@ DEV void put(struct span s, int64_t i, float x)
 		((uint16_t *)s.at)[i] = to_f16(x);
 }
 
+/*
+ * VEC elements as they lie in memory. A kernel that wants several vectors asks for all of them before it
+ * looks at the first: looking waits for it, and what comes later in the program is not asked for meanwhile.
+ */
+struct raw { unsigned w[VEC]; };
+
 /* Elements i, i + 1, ... of s, `left` of them at most; zero behind. */
-DEV struct vec get_v(struct span s, int64_t i, int64_t left)
+DEV struct raw ask_v(struct span s, int64_t i, int64_t left)
 {
-	struct vec v;
+	struct raw r = { { 0 } };
 
 	if (left < VEC || i % VEC) {
 		for (int k = 0; k < VEC; k++)
-			v.f[k] = k < left ? get(s, i + k) : 0;
-	} else if (s.type == DT_F32) {
-		const float4 *at = (const float4 *)((const float *)s.at + i);
-		float4 a = at[0], b = at[1];
-
-		v.f[0] = a.x; v.f[1] = a.y; v.f[2] = a.z; v.f[3] = a.w;
-		v.f[4] = b.x; v.f[5] = b.y; v.f[6] = b.z; v.f[7] = b.w;
+			if (k < left && s.type == DT_F32)
+				r.w[k] = ((const unsigned *)s.at)[i + k];
+			else if (k < left)
+				r.w[k / 2] |= (unsigned)((const uint16_t *)s.at)[i + k] << k % 2 * 16;
 	} else {
-		uint4 a = *(const uint4 *)((const uint16_t *)s.at + i);
-		unsigned w[4];
+		const uint4 *at = (const uint4 *)((const char *)s.at + (s.type == DT_F32 ? 4 * i : 2 * i));
+		uint4 a = at[0];
 
-		w[0] = a.x; w[1] = a.y; w[2] = a.z; w[3] = a.w;
-		for (int k = 0; k < VEC; k++) {
-			uint16_t h = (uint16_t)(w[k / 2] >> k % 2 * 16);
-			v.f[k] = s.type == DT_BF16 ? of_bf16(h) : of_f16(h);
+		r.w[0] = a.x; r.w[1] = a.y; r.w[2] = a.z; r.w[3] = a.w;
+		if (s.type == DT_F32) {
+			a = at[1];
+			r.w[4] = a.x; r.w[5] = a.y; r.w[6] = a.z; r.w[7] = a.w;
 		}
 	}
+	return r;
+}
+
+DEV struct vec look(struct span s, struct raw r)
+{
+	struct vec v;
+
+	if (s.type == DT_F32)
+		for (int k = 0; k < VEC; k++)
+			v.f[k] = of_bits(r.w[k]);
+	else if (s.type == DT_BF16)
+		for (int k = 0; k < VEC; k++)
+			v.f[k] = of_bf16((uint16_t)(r.w[k / 2] >> k % 2 * 16));
+	else
+		for (int k = 0; k < VEC; k++)
+			v.f[k] = of_f16((uint16_t)(r.w[k / 2] >> k % 2 * 16));
 	return v;
+}
+
+DEV struct vec get_v(struct span s, int64_t i, int64_t left)
+{
+	return look(s, ask_v(s, i, left));
+}
+
+/* v as it will lie in memory. */
+DEV struct raw pack(struct span s, struct vec v)
+{
+	struct raw r = { { 0 } };
+
+	if (s.type == DT_F32)
+		for (int k = 0; k < VEC; k++)
+			r.w[k] = to_bits(v.f[k]);
+	else if (s.type == DT_BF16)
+		for (int k = 0; k < VEC; k++)
+			r.w[k / 2] |= (unsigned)to_bf16(v.f[k]) << k % 2 * 16;
+	else
+		for (int k = 0; k < VEC; k++)
+			r.w[k / 2] |= (unsigned)to_f16(v.f[k]) << k % 2 * 16;
+	return r;
 }
 
 DEV void put_v(struct span s, int64_t i, int64_t left, struct vec v)
 {
+	struct raw r = pack(s, v);
+
 	if (left < VEC || i % VEC) {
-		for (int k = 0; k < VEC && k < left; k++)
-			put(s, i + k, v.f[k]);
-	} else if (s.type == DT_F32) {
-		float4 *at = (float4 *)((float *)s.at + i), a, b;
-
-		a.x = v.f[0]; a.y = v.f[1]; a.z = v.f[2]; a.w = v.f[3];
-		b.x = v.f[4]; b.y = v.f[5]; b.z = v.f[6]; b.w = v.f[7];
-		at[0] = a;
-		at[1] = b;
-	} else {
-		unsigned w[4] = { 0, 0, 0, 0 };
-		uint4 a;
-
 		for (int k = 0; k < VEC; k++)
-			w[k / 2] |= (unsigned)(s.type == DT_BF16 ? to_bf16(v.f[k]) : to_f16(v.f[k])) <<
-				k % 2 * 16;
-		a.x = w[0]; a.y = w[1]; a.z = w[2]; a.w = w[3];
-		*(uint4 *)((uint16_t *)s.at + i) = a;
+			if (k < left && s.type == DT_F32)
+				((unsigned *)s.at)[i + k] = r.w[k];
+			else if (k < left)
+				((uint16_t *)s.at)[i + k] = (uint16_t)(r.w[k / 2] >> k % 2 * 16);
+	} else {
+		uint4 *at = (uint4 *)((char *)s.at + (s.type == DT_F32 ? 4 * i : 2 * i)), a;
+
+		a.x = r.w[0]; a.y = r.w[1]; a.z = r.w[2]; a.w = r.w[3];
+		at[0] = a;
+		if (s.type == DT_F32) {
+			a.x = r.w[4]; a.y = r.w[5]; a.z = r.w[6]; a.w = r.w[7];
+			at[1] = a;
+		}
 	}
 }
 

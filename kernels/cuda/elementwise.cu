@@ -75,12 +75,14 @@ DEV struct vec repeated(struct span b, const struct sides *s, int64_t i, int64_t
 KERNEL(repeat_all, repeat_args)
 {
 	int64_t i = my_vec();
+	struct raw asked;
 	struct vec a, b;
 
 	if (i >= p.n)
 		return;
-	a = get_v(p.a, i, p.n - i);
+	asked = ask_v(p.a, i, p.n - i);
 	b = repeated(p.b, &p.s, i, p.n - i);
+	a = look(p.a, asked);
 	for (int k = 0; k < VEC; k++)
 		a.f[k] = p.multiply ? a.f[k] * b.f[k] : a.f[k] + b.f[k];
 	put_v(p.y, i, p.n - i, a);

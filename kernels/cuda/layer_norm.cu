@@ -43,8 +43,9 @@ KERNEL(layer_rows, layer_args)
 	}
 	rstd = 1 / sqrtf(warp_sum(spread) / (float)p.d + p.eps);
 	for (int64_t i = my_lane() * VEC; i < p.d; i += WARP * VEC) {
-		struct vec x = get_v(p.x, at + i, p.d - i), gamma = get_v(p.gamma, i, p.d - i),
-			beta = get_v(p.beta, i, p.d - i);
+		struct raw rx = ask_v(p.x, at + i, p.d - i), rgamma = ask_v(p.gamma, i, p.d - i),
+			rbeta = ask_v(p.beta, i, p.d - i);
+		struct vec x = look(p.x, rx), gamma = look(p.gamma, rgamma), beta = look(p.beta, rbeta);
 
 		for (int k = 0; k < VEC; k++)
 			x.f[k] = (x.f[k] - mean) * rstd * gamma.f[k] + beta.f[k];
@@ -69,8 +70,9 @@ KERNEL(layer_rows_dx, layer_args)
 	mean = p.stat[2 * row];
 	rstd = p.stat[2 * row + 1];
 	for (int64_t i = my_lane() * VEC; i < p.d; i += WARP * VEC) {
-		struct vec x = get_v(p.x, at + i, p.d - i), dy = get_v(p.dy, at + i, p.d - i),
-			gamma = get_v(p.gamma, i, p.d - i);
+		struct raw rx = ask_v(p.x, at + i, p.d - i), rdy = ask_v(p.dy, at + i, p.d - i),
+			rgamma = ask_v(p.gamma, i, p.d - i);
+		struct vec x = look(p.x, rx), dy = look(p.dy, rdy), gamma = look(p.gamma, rgamma);
 
 		for (int k = 0; k < VEC; k++) {
 			float q = dy.f[k] * gamma.f[k];
@@ -82,8 +84,9 @@ KERNEL(layer_rows_dx, layer_args)
 	one = warp_sum(one) / (float)p.d;
 	two = warp_sum(two) / (float)p.d;
 	for (int64_t i = my_lane() * VEC; i < p.d; i += WARP * VEC) {
-		struct vec x = get_v(p.x, at + i, p.d - i), dy = get_v(p.dy, at + i, p.d - i),
-			gamma = get_v(p.gamma, i, p.d - i);
+		struct raw rx = ask_v(p.x, at + i, p.d - i), rdy = ask_v(p.dy, at + i, p.d - i),
+			rgamma = ask_v(p.gamma, i, p.d - i);
+		struct vec x = look(p.x, rx), dy = look(p.dy, rdy), gamma = look(p.gamma, rgamma);
 
 		for (int k = 0; k < VEC; k++)
 			x.f[k] = rstd * (dy.f[k] * gamma.f[k] - one - (x.f[k] - mean) * rstd * two);

@@ -37,8 +37,9 @@ DEV void adamw_vec(const struct adamw *a, const struct adamw_item *t, int64_t i)
 {
 	struct span ws = { t->w, DT_F32 }, ms = { t->m, DT_F32 }, vs = { t->v, DT_F32 },
 		gs = { t->grad, t->grad_type };
-	struct vec w = get_v(ws, i, t->n - i), m = get_v(ms, i, t->n - i), v = get_v(vs, i, t->n - i),
-		grad = get_v(gs, i, t->n - i);
+	struct raw rw = ask_v(ws, i, t->n - i), rm = ask_v(ms, i, t->n - i), rv = ask_v(vs, i, t->n - i),
+		rg = ask_v(gs, i, t->n - i);
+	struct vec w = look(ws, rw), m = look(ms, rm), v = look(vs, rv), grad = look(gs, rg);
 
 	for (int k = 0; k < VEC; k++) {
 		float g = grad.f[k] * a->clip;
@@ -117,14 +118,17 @@ KERNEL(average_all, average_args)
 {
 	int64_t i = my_vec();
 	float keep, add;
+	struct raw rs, rx;
 	struct vec s, x;
 
 	if (i >= p.n || (p.norm2 && !is_finite(*p.norm2)))
 		return;
 	keep = p.decay ? *p.decay : 1;
 	add = p.decay ? 1 - keep : p.by;
-	s = get_v(p.s, i, p.n - i);
-	x = get_v(p.x, i, p.n - i);
+	rs = ask_v(p.s, i, p.n - i);
+	rx = ask_v(p.x, i, p.n - i);
+	s = look(p.s, rs);
+	x = look(p.x, rx);
 	for (int k = 0; k < VEC; k++)
 		s.f[k] = keep * s.f[k] + add * x.f[k];
 	put_v(p.s, i, p.n - i, s);
