@@ -138,20 +138,27 @@ DEV struct coefs coefs_of(const struct norm_args *p, const struct share *s, int 
 	return m;
 }
 
+/* The next row is on its way while one is worked on. */
 KERNEL(norm_rows, norm_args)
 {
 	struct share s = share_of(&p.s.t);
 	struct coefs m;
+	struct raw next;
 
-	if (s.left <= 0)
+	if (s.left <= 0 || s.from >= s.to)
 		return;
+	next = ask_v(p.s.x, s.from * p.s.t.c + s.c0, s.left);
 	m = coefs_of(&p, &s, 0);
 	for (int64_t row = s.from; row < s.to; row += p.s.t.ty) {
-		struct vec x = get_v(p.s.x, row * p.s.t.c + s.c0, s.left);
+		struct raw now = next;
+		struct vec x;
 
+		if (row + p.s.t.ty < s.to)
+			next = ask_v(p.s.x, (row + p.s.t.ty) * p.s.t.c + s.c0, s.left);
+		x = look(p.s.x, now);
 		for (int k = 0; k < VEC; k++)
-			x.f[k] = activate((x.f[k] - m.mean.f[k]) * m.by.f[k] + m.beta.f[k], p.s.act);
-		put_v(p.y, row * p.s.t.c + s.c0, s.left, x);
+			x.f[k] = (x.f[k] - m.mean.f[k]) * m.by.f[k] + m.beta.f[k];
+		put_v(p.y, row * p.s.t.c + s.c0, s.left, activate_v(x, p.s.act));
 	}
 }
 
@@ -159,22 +166,26 @@ KERNEL(norm_rows_dx, norm_args)
 {
 	struct share s = share_of(&p.s.t);
 	struct coefs m;
+	struct two next;
 
-	if (s.left <= 0)
+	if (s.left <= 0 || s.from >= s.to)
 		return;
+	next = ask_two(&p.s, &s, s.from);
 	m = coefs_of(&p, &s, 1);
 	for (int64_t row = s.from; row < s.to; row += p.s.t.ty) {
-		struct vec x = get_v(p.s.x, row * p.s.t.c + s.c0, s.left);
-		struct vec dy = get_v(p.s.dy, row * p.s.t.c + s.c0, s.left);
+		struct two now = next;
+		struct vec e, dz;
 
-		for (int k = 0; k < VEC; k++) {
-			float e = x.f[k] - m.mean.f[k], dz = dy.f[k];
-
-			if (p.s.act != ACT_NONE)
-				dz *= slope(e * m.by.f[k] + m.beta.f[k], p.s.act);
-			x.f[k] = m.by.f[k] * dz - (m.k1.f[k] + m.k2.f[k] * e);
-		}
-		put_v(p.y, row * p.s.t.c + s.c0, s.left, x);
+		if (row + p.s.t.ty < s.to)
+			next = ask_two(&p.s, &s, row + p.s.t.ty);
+		e = look(p.s.x, now.x);
+		dz = look(p.s.dy, now.dy);
+		for (int k = 0; k < VEC; k++)
+			e.f[k] -= m.mean.f[k];
+		dz = before_act(&p.s, dz, e, m.by, m.beta);
+		for (int k = 0; k < VEC; k++)
+			e.f[k] = m.by.f[k] * dz.f[k] - (m.k1.f[k] + m.k2.f[k] * e.f[k]);
+		put_v(p.y, row * p.s.t.c + s.c0, s.left, e);
 	}
 }
 
@@ -220,7 +231,7 @@ size_t cuda_group_norm_dx_scratch(const struct node *n, const struct graph *g)
 /* The last pass: as sums, but shorter runs, since nothing is kept of them. */
 static struct grid rows_grid(struct norm_args *a)
 {
-	a->s.t = tiles_of(a->s.t.pictures, a->s.t.rows, a->s.t.c, 4, INT32_MAX);
+	a->s.t = tiles_of(a->s.t.pictures, a->s.t.rows, a->s.t.c, INT32_MAX);
 	return tiles_grid(&a->s.t);
 }
 

@@ -6,13 +6,13 @@ struct pair { struct vec a, b; };
 /* What a row is measured by: of VEC channels, or of all (layer norm's changes with the row). */
 struct measure { struct vec mean, by, beta; };
 
-DEV struct measure measure_of(const struct sums_args *p, const struct share *s)
+DEV struct measure measure_of(const struct sums_args *p, const struct share *s, int what)
 {
-	struct measure m;
+	struct measure m = { { { 0 } }, { { 0 } }, { { 0 } } };
 
-	if (p->what == SUM_PIVOT)
+	if (what == SUM_PIVOT)
 		m.mean = get_v(p->x, s->picture * p->t.rows * p->t.c + s->c0, s->left);
-	if (p->what != SUM_GROUP)
+	if (what != SUM_GROUP)
 		return m;
 	m.by = get_v(p->gamma, s->c0, s->left);
 	m.beta = get_v(p->beta, s->c0, s->left);
@@ -26,70 +26,104 @@ DEV struct measure measure_of(const struct sums_args *p, const struct share *s)
 	return m;
 }
 
-DEV void add_row(const struct sums_args *p, const struct share *s, const struct measure *m, int64_t row,
-		 struct pair *sum)
+/* A row as it was asked for; where it has no statistics, and x or dy, what = SUM_ONLY and SUM_PIVOT say. */
+struct asked { struct two two; float mean, rstd; };
+
+DEV struct asked ask_row(const struct sums_args *p, const struct share *s, int64_t row, int what)
 {
 	int64_t at = row * p->t.c + s->c0;
-	struct vec x = { { 0 } }, dy = { { 0 } };
+	struct asked a = { { { { 0 } }, { { 0 } } }, 0, 0 };
 
-	if (p->what != SUM_ONLY)
-		x = get_v(p->x, at, s->left);
-	if (p->what != SUM_PIVOT)
-		dy = get_v(p->dy, at, s->left);
+	if (what != SUM_ONLY)
+		a.two.x = ask_v(p->x, at, s->left);
+	if (what != SUM_PIVOT)
+		a.two.dy = ask_v(p->dy, at, s->left);
+	if (what == SUM_LAYER) {
+		a.mean = p->stat[2 * row];
+		a.rstd = p->stat[2 * row + 1];
+	}
+	return a;
+}
+
+DEV void add_row(const struct sums_args *p, const struct asked *a, const struct measure *m, struct pair *sum,
+		 int what)
+{
+	struct vec e = { { 0 } }, dz = { { 0 } };
+
+	if (what != SUM_ONLY)
+		e = look(p->x, a->two.x);
+	if (what != SUM_PIVOT)
+		dz = look(p->dy, a->two.dy);
+	for (int k = 0; k < VEC && what == SUM_LAYER; k++)
+		e.f[k] = (e.f[k] - a->mean) * a->rstd;
+	for (int k = 0; k < VEC && (what == SUM_PIVOT || what == SUM_GROUP); k++)
+		e.f[k] -= m->mean.f[k];
+	if (what == SUM_GROUP)
+		dz = before_act(p, dz, e, m->by, m->beta);
 	for (int k = 0; k < VEC; k++) {
-		float e, dz = dy.f[k];
-
-		if (p->what == SUM_ONLY) {
-			sum->a.f[k] += dz;
-		} else if (p->what == SUM_LAYER) {
-			e = (x.f[k] - p->stat[2 * row]) * p->stat[2 * row + 1];
-			sum->a.f[k] += dz;
-			sum->b.f[k] += dz * e;
-		} else if (p->what == SUM_GROUP) {
-			e = x.f[k] - m->mean.f[k];
-			if (p->act != ACT_NONE)
-				dz *= slope(e * m->by.f[k] + m->beta.f[k], p->act);
-			sum->a.f[k] += dz;
-			sum->b.f[k] += dz * e;
-		} else {
-			e = x.f[k] - m->mean.f[k];
-			sum->a.f[k] += e;
-			sum->b.f[k] += e * e;
-		}
+		sum->a.f[k] += what == SUM_PIVOT ? e.f[k] : dz.f[k];
+		if (what != SUM_ONLY)
+			sum->b.f[k] += (what == SUM_PIVOT ? e.f[k] : dz.f[k]) * e.f[k];
 	}
 }
 
-KERNEL(sums_part, sums_args)
+/* This thread's rows; the next one is on its way while one is added. */
+DEV void add_rows(const struct sums_args *p, const struct share *s, struct pair *sum, int what)
 {
-	SHARED(float, sums, 2 * VEC * THREADS);
-	struct share s = share_of(&p.t);
-	struct pair sum = { { { 0 } }, { { 0 } } };
-	int all = p.t.tx * p.t.ty, t = (int)threadIdx.x;
-	float *to = p.part + (s.picture * p.t.parts + s.part) * 2 * p.t.c;
+	struct asked next;
+	struct measure m;
 
-	if (s.left > 0) {
-		struct measure m = measure_of(&p, &s);
+	if (s->left <= 0 || s->from >= s->to)
+		return;
+	next = ask_row(p, s, s->from, what);
+	m = measure_of(p, s, what);
+	for (int64_t row = s->from; row < s->to; row += p->t.ty) {
+		struct asked now = next;
 
-		for (int64_t row = s.from; row < s.to; row += p.t.ty)
-			add_row(&p, &s, &m, row, &sum);
+		if (row + p->t.ty < s->to)
+			next = ask_row(p, s, row + p->t.ty, what);
+		add_row(p, &now, &m, sum, what);
 	}
+}
+
+/* The ty threads of a channel, in order. sums: 2 VEC THREADS. */
+DEV void add_threads(const struct sums_args *p, const struct share *s, const struct pair *sum, float *sums)
+{
+	int all = p->t.tx * p->t.ty, t = (int)threadIdx.x;
+	float *to = p->part + (s->picture * p->t.parts + s->part) * 2 * p->t.c;
+
 	for (int k = 0; k < VEC; k++) {
-		sums[k * all + t] = sum.a.f[k];
-		sums[(VEC + k) * all + t] = sum.b.f[k];
+		sums[k * all + t] = sum->a.f[k];
+		sums[(VEC + k) * all + t] = sum->b.f[k];
 	}
 	__syncthreads();
-	/* the ty threads of a channel, in order */
-	for (int i = t; i < 2 * VEC * p.t.tx; i += all) {
+	for (int i = t; i < 2 * VEC * p->t.tx; i += all) {
 		int k = i % VEC, which = i / VEC % 2, x = i / (2 * VEC);
-		int64_t c = s.c0 + (int64_t)(x - s.x) * VEC + k;
+		int64_t c = s->c0 + (int64_t)(x - s->x) * VEC + k;
 		float total = 0;
 
-		for (int y = 0; y < p.t.ty; y++)
-			total += sums[(which * VEC + k) * all + y * p.t.tx + x];
-		if (c < p.t.c)
-			to[which * p.t.c + c] = total;
+		for (int y = 0; y < p->t.ty; y++)
+			total += sums[(which * VEC + k) * all + y * p->t.tx + x];
+		if (c < p->t.c)
+			to[which * p->t.c + c] = total;
 	}
 }
+
+/* One for each way, so that none holds what others want. */
+#define SUMS(name, what) \
+	KERNEL(name, sums_args) \
+	{ \
+		SHARED(float, sums, 2 * VEC * THREADS); \
+		struct share s = share_of(&p.t); \
+		struct pair sum = { { { 0 } }, { { 0 } } }; \
+		\
+		add_rows(&p, &s, &sum, what); \
+		add_threads(&p, &s, &sum, sums); \
+	}
+SUMS(sums_pivot, SUM_PIVOT)
+SUMS(sums_group, SUM_GROUP)
+SUMS(sums_layer, SUM_LAYER)
+SUMS(sums_only, SUM_ONLY)
 
 struct settle_args {
 	struct sums_args s;
@@ -134,7 +168,14 @@ KERNEL(sums_end, settle_args)
 
 void sums_launch(struct lane *l, const struct sums_args *a)
 {
-	LAUNCH(l, sums_part, tiles_grid(&a->t), *a);
+	struct grid g = tiles_grid(&a->t);
+
+	switch (a->what) {
+	case SUM_PIVOT: LAUNCH(l, sums_pivot, g, *a); break;
+	case SUM_GROUP: LAUNCH(l, sums_group, g, *a); break;
+	case SUM_LAYER: LAUNCH(l, sums_layer, g, *a); break;
+	default: LAUNCH(l, sums_only, g, *a);
+	}
 }
 
 void sums_settle(struct lane *l, const struct sums_args *a, struct span second, struct span first,

@@ -53,11 +53,39 @@ DEV struct share share_of(const struct tiles *t)
 	return s;
 }
 
-/* `each`: rows that a thread should take about. */
-static inline struct tiles tiles_of(int64_t pictures, int64_t rows, int64_t c, int each, int64_t most)
+/* A row of x and dy, both asked for before one is looked at. */
+struct two { struct raw x, dy; };
+
+DEV struct two ask_two(const struct sums_args *p, const struct share *s, int64_t row)
+{
+	struct two v;
+
+	v.x = ask_v(p->x, row * p->t.c + s->c0, s->left);
+	v.dy = ask_v(p->dy, row * p->t.c + s->c0, s->left);
+	return v;
+}
+
+/* dz of a group norm's gradient, see SUM_GROUP: dy before the activation. */
+DEV struct vec before_act(const struct sums_args *p, struct vec dy, struct vec e, struct vec by, struct vec beta)
+{
+	if (p->act == ACT_NONE)
+		return dy;
+	for (int k = 0; k < VEC; k++)
+		e.f[k] = e.f[k] * by.f[k] + beta.f[k];
+	e = slope_v(e, p->act);
+	for (int k = 0; k < VEC; k++)
+		dy.f[k] *= e.f[k];
+	return dy;
+}
+
+/* Blocks that keep a large device busy for several turns: with more of them, threads take more rows. */
+#define ENOUGH 1024
+
+/* A thread takes 4 rows about, or up to 16, so that what it does before and after them counts less. */
+static inline struct tiles tiles_of(int64_t pictures, int64_t rows, int64_t c, int64_t most)
 {
 	struct tiles t;
-	int64_t pieces = max64(1, blocks_of(c, VEC));
+	int64_t pieces = max64(1, blocks_of(c, VEC)), each = 4;
 
 	t.pictures = pictures;
 	t.rows = rows;
@@ -65,6 +93,8 @@ static inline struct tiles tiles_of(int64_t pictures, int64_t rows, int64_t c, i
 	t.tx = (int)blocks_of(pieces, blocks_of(pieces, WARP));
 	t.ty = THREADS / t.tx;
 	t.tiles = blocks_of(pieces, t.tx);
+	while (each < 16 && pictures * t.tiles * rows / (t.ty * each * 2) >= ENOUGH)
+		each *= 2;
 	t.parts = max64(1, min64(most, rows / (t.ty * each)));
 	return t;
 }
@@ -84,7 +114,7 @@ static inline size_t sums_bytes(const struct tiles *t)
 /* 256 runs a picture at most. */
 static inline struct tiles sums_tiles(int64_t pictures, int64_t rows, int64_t c)
 {
-	return tiles_of(pictures, rows, c, 4, 256);
+	return tiles_of(pictures, rows, c, 256);
 }
 
 #ifdef __CUDACC__
