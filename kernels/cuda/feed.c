@@ -129,10 +129,15 @@ int feed_send(struct gpu *g, struct err *e)
 
 int gpu_begin(struct gpu *g, struct err *e)
 {
+	int ret;
+
 	if (gpu_enter(g, e) < 0)
 		return -1;
+	pthread_mutex_lock(&g->lock);
 	lane_flush(&g->lane);
-	return feed_send(g, e);
+	ret = feed_send(g, e);
+	pthread_mutex_unlock(&g->lock);
+	return ret;
 }
 
 /* ---- and back ---- */

@@ -57,7 +57,7 @@ struct gpu {
 	struct blas *blas;      /* when the library's starter has ended; lane.dnn when that of dnn has */
 	struct err no_dnn;      /* why own kernels do cuDNN's work, until that was told */
 	cudaStream_t up;
-	pthread_mutex_t lock;   /* of the slots */
+	pthread_mutex_t lock;   /* of the slots, and of what is added to the lane: several threads put */
 	struct slot slot[2];
 	int now;                /* the slot that is written */
 	unsigned char *back;    /* page-locked: small values on their way to the host */
@@ -78,7 +78,8 @@ int gpu_failed(struct gpu *g, cudaError_t code, const char *what, struct err *e)
 /* feed.c */
 cudaError_t feed_open(struct gpu *g);
 void feed_close(struct gpu *g);
-int feed_send(struct gpu *g, struct err *e);    /* what was put is on its way, before what is run next */
+/* What was put is on its way, before what is run next; the caller holds the lock. */
+int feed_send(struct gpu *g, struct err *e);
 /* gpu_enter, and all that was run and put so far is in the stream, before what the caller adds to it. */
 int gpu_begin(struct gpu *g, struct err *e);
 int gpu_put(struct backend *b, void *dev, const void *host, size_t bytes, struct err *e);

@@ -147,15 +147,19 @@ static size_t gpu_scratch(struct backend *b, const struct graph *g, id x)
 static int gpu_run(struct backend *b, const struct call *call, struct err *e)
 {
 	struct gpu *g = gpu_of(b);
+	int ret = 0;
 
 	if (gpu_enter(g, e) < 0)
 		return -1;
+	pthread_mutex_lock(&g->lock);
 	if (g->slot[g->now].used) {
 		lane_flush(&g->lane);
-		if (feed_send(g, e) < 0)
-			return -1;
+		ret = feed_send(g, e);
 	}
-	return lane_run(&g->lane, call, e);
+	if (ret == 0)
+		ret = lane_run(&g->lane, call, e);
+	pthread_mutex_unlock(&g->lock);
+	return ret;
 }
 
 static void gpu_report(struct backend *b, struct buf *out)

@@ -118,9 +118,13 @@ int gpu_alloc(struct backend *b, size_t bytes, void **dev, struct err *e)
 void gpu_release(struct backend *b, void *dev, size_t bytes)
 {
 	struct gpu *g = gpu_of(b);
+	struct err e;
 
 	if (!dev)
 		return;
+	/* what is on its way there arrives before; the driver waits, too */
+	if (gpu_begin(g, &e) == 0)
+		cudaStreamSynchronize(g->lane.stream);
 	cudaFree(dev);
 	g->held -= bytes;
 }

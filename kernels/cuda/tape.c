@@ -22,19 +22,23 @@ int gpu_record(struct backend *b, const struct call *const *c, size_t n, void **
 	*tape = NULL;
 	if (gpu_begin(g, e) < 0)
 		return -1;
-	/* other threads may do what they like meanwhile */
+	/* other threads may do what they like meanwhile, but put: that would be recorded, too */
+	pthread_mutex_lock(&g->lock);
 	code = cudaStreamBeginCapture(g->lane.stream, cudaStreamCaptureModeThreadLocal);
-	if (code != cudaSuccess)
+	if (code != cudaSuccess) {
+		pthread_mutex_unlock(&g->lock);
 		return gpu_failed(g, code, "a step was recorded", e);
+	}
 	ret = run_all(g, c, n, e);
 	end = cudaStreamEndCapture(g->lane.stream, &graph);
+	pthread_mutex_unlock(&g->lock);
 	code = end == cudaSuccess && ret == 0 ? cudaGraphInstantiate(&exec, graph, 0) : end;
 	if (graph)
 		cudaGraphDestroy(graph);
 	if (code != cudaSuccess && ret == 0)
 		ret = gpu_failed(g, code, "a step was recorded", e);
 	*tape = exec;
-	return ret;
+	return ret < 0 ? err_prefix(e, "recording (BOOTH_TAPE=0 in the environment does without)") : 0;
 }
 
 int gpu_replay(struct backend *b, void *tape, struct err *e)

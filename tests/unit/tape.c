@@ -179,6 +179,28 @@ static void uploads(void)
 	free(to);
 }
 
+/* What was put and given back unread is not written afterwards. */
+static void put_and_released(void)
+{
+	enum { N = 1000 };
+	struct backend *b = gpu(HOST_FORWARD);
+	float from[N], to[N];
+	struct err e = { "" };
+	void *dev, *other;
+
+	for (int i = 0; i < N; i++)
+		from[i] = (float)i;
+	CHECK_OK(b->alloc(b, sizeof from, &dev, &e), e);
+	CHECK_OK(b->alloc(b, sizeof from, &other, &e), e);
+	CHECK_OK(b->put(b, dev, from, sizeof from, &e), e);
+	b->release(b, dev, sizeof from);
+	CHECK_OK(b->put(b, other, from, sizeof from, &e), e);
+	CHECK_OK(b->get(b, to, other, sizeof to, &e), e);
+	CHECK(!memcmp(from, to, sizeof to));
+	b->release(b, other, sizeof from);
+	b->close(b);
+}
+
 /* More values on their way to the host than its memory for them takes, and one that is too large for it. */
 static void fetches(void)
 {
@@ -329,6 +351,7 @@ int main(void)
 	TEST(runs_ahead);
 	TEST(binds_again);
 	TEST(uploads);
+	TEST(put_and_released);
 	TEST(fetches);
 	TEST(out_of_reach);
 	TEST(refusals);
