@@ -123,17 +123,17 @@ struct coefs { struct vec mean, by, beta, k1, k2; };
 
 DEV struct coefs coefs_of(const struct norm_args *p, const struct share *s, int dx)
 {
+	struct group g = group_of(&p->s, s);
 	struct coefs m;
 
 	m.by = get_v(p->s.gamma, s->c0, s->left);
 	m.beta = get_v(p->s.beta, s->c0, s->left);
 	for (int k = 0; k < VEC; k++) {
-		int64_t g = s->picture * p->s.groups + (k < s->left ? quotient(s->c0 + k, p->s.width) : 0);
-
-		m.mean.f[k] = p->stat[g * 2];
-		m.by.f[k] *= p->stat[g * 2 + 1];
-		m.k1.f[k] = dx ? p->fold[g * 2] : 0;
-		m.k2.f[k] = dx ? p->fold[g * 2 + 1] : 0;
+		m.mean.f[k] = p->stat[g.at * 2];
+		m.by.f[k] *= p->stat[g.at * 2 + 1];
+		m.k1.f[k] = dx ? p->fold[g.at * 2] : 0;
+		m.k2.f[k] = dx ? p->fold[g.at * 2 + 1] : 0;
+		group_next(&g, &p->s, s, k);
 	}
 	return m;
 }

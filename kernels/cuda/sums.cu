@@ -9,19 +9,19 @@ struct measure { struct vec mean, by, beta; };
 DEV struct measure measure_of(const struct sums_args *p, const struct share *s, int what)
 {
 	struct measure m = { { { 0 } }, { { 0 } }, { { 0 } } };
+	struct group g;
 
 	if (what == SUM_PIVOT)
 		m.mean = get_v(p->x, s->picture * p->t.rows * p->t.c + s->c0, s->left);
 	if (what != SUM_GROUP)
 		return m;
+	g = group_of(p, s);
 	m.by = get_v(p->gamma, s->c0, s->left);
 	m.beta = get_v(p->beta, s->c0, s->left);
 	for (int k = 0; k < VEC; k++) {
-		int64_t g = k < s->left ? quotient(s->c0 + k, p->width) : 0;
-		const float *stat = p->stat + (s->picture * p->groups + g) * 2;
-
-		m.mean.f[k] = stat[0];
-		m.by.f[k] *= stat[1];
+		m.mean.f[k] = p->stat[g.at * 2];
+		m.by.f[k] *= p->stat[g.at * 2 + 1];
+		group_next(&g, p, s, k);
 	}
 	return m;
 }
@@ -131,25 +131,37 @@ struct settle_args {
 	int scaled;
 };
 
-#define LANES 8                 /* threads that share a channel's runs */
+/* Channels of a block, 32 bytes next to each other; the threads that share a channel's runs. */
+#define CHANNELS 8
+#define LANES (THREADS / CHANNELS)
+#define AHEAD 4                 /* runs that are asked for before the first is added */
 
 KERNEL(sums_end, settle_args)
 {
 	SHARED(double, one, THREADS);
 	SHARED(double, two, THREADS);
-	int t = (int)threadIdx.x, x = t % WARP, y = t / WARP;
-	int64_t c = (int64_t)blockIdx.x * WARP + x, runs = p.s.t.pictures * p.s.t.parts;
+	int t = (int)threadIdx.x, x = t % CHANNELS, y = t / CHANNELS;
+	int64_t c = (int64_t)blockIdx.x * CHANNELS + x, runs = p.s.t.pictures * p.s.t.parts;
+	int64_t group = p.scaled ? quotient(c, p.s.width) : 0;
 	double a = 0, b = 0;
 
-	for (int64_t r = y; c < p.s.t.c && r < runs; r += LANES) {
-		const float *at = p.s.part + r * 2 * p.s.t.c + c;
-		double by = 1;
+	for (int64_t r = y; c < p.s.t.c && r < runs; r += LANES * AHEAD) {
+		float first[AHEAD], second[AHEAD], by[AHEAD];
 
-		if (p.scaled)
-			by = p.s.stat[(quotient(r, p.s.t.parts) * p.s.groups +
-				       quotient(c, p.s.width)) * 2 + 1];
-		a += at[0];
-		b += by * at[p.s.t.c];
+		for (int k = 0; k < AHEAD; k++) {
+			int64_t run = r + k * LANES;
+			const float *at = p.s.part + run * 2 * p.s.t.c + c;
+			int is = run < runs;
+
+			first[k] = is ? at[0] : 0;
+			second[k] = is ? at[p.s.t.c] : 0;
+			by[k] = !p.scaled ? 1 : !is ? 0 :
+				p.s.stat[(quotient(run, p.s.t.parts) * p.s.groups + group) * 2 + 1];
+		}
+		for (int k = 0; k < AHEAD; k++) {
+			a += first[k];
+			b += (double)by[k] * second[k];
+		}
 	}
 	one[t] = a;
 	two[t] = b;
@@ -157,8 +169,8 @@ KERNEL(sums_end, settle_args)
 	if (y || c >= p.s.t.c)
 		return;
 	for (int k = 1; k < LANES; k++) {
-		a += one[k * WARP + x];
-		b += two[k * WARP + x];
+		a += one[k * CHANNELS + x];
+		b += two[k * CHANNELS + x];
 	}
 	if (p.first.at)
 		put(p.first, c, (float)a);
@@ -182,7 +194,7 @@ void sums_settle(struct lane *l, const struct sums_args *a, struct span second, 
 		 int scaled)
 {
 	struct settle_args s = { *a, second, first, scaled };
-	struct grid g = { blocks_of(a->t.c, WARP), 1, THREADS, 1 };
+	struct grid g = { blocks_of(a->t.c, CHANNELS), 1, THREADS, 1 };
 
 	if (first.at || second.at)
 		LAUNCH(l, sums_end, g, s);

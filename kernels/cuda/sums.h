@@ -53,6 +53,26 @@ DEV struct share share_of(const struct tiles *t)
 	return s;
 }
 
+/* Channel c0 + k's group, of all pictures' groups; c0's first. */
+struct group { int64_t at, channel; };
+
+DEV struct group group_of(const struct sums_args *p, const struct share *s)
+{
+	int64_t g = quotient(s->c0, p->width);
+	struct group first = { s->picture * p->groups + g, s->c0 - g * p->width };
+
+	return first;
+}
+
+/* Behind the last channel it stays. */
+DEV void group_next(struct group *g, const struct sums_args *p, const struct share *s, int k)
+{
+	if (k + 1 < s->left && ++g->channel == p->width) {
+		g->channel = 0;
+		g->at++;
+	}
+}
+
 /* A row of x and dy, both asked for before one is looked at. */
 struct two { struct raw x, dy; };
 
