@@ -134,9 +134,43 @@ static id *identity(id n)
 	return map;
 }
 
+/* ---- weights first ---- */
+
+static int comes_first(const struct graph *g, id x)
+{
+	const struct node *n = &g->node[x];
+
+	return op_info[n->op].source || (n->op == OP_CAST && g->node[n->in[0]].op == OP_WEIGHT);
+}
+
+/*
+ * Sources and the casts of weights before all else, in the order that they had: the casts of a step lie next to
+ * each other. to[id] = where it is now.
+ */
+static void weights_first(struct graph *g, id *to)
+{
+	struct node *node = xmalloc(((size_t)g->n + 1) * sizeof *node);
+	id n = 0;
+
+	for (int turn = 1; turn >= 0; turn--)
+		for (id i = 0; i < g->n; i++)
+			if (comes_first(g, i) == turn) {
+				node[n] = g->node[i];
+				to[i] = n++;
+			}
+	for (id i = 0; i < n; i++)
+		for (int k = 0; k < MAX_IN; k++)
+			if (node[i].in[k] != NONE)
+				node[i].in[k] = to[node[i].in[k]];
+	free(g->node);
+	g->node = node;
+	g->cap = n + 1;
+}
+
 id *graph_lower(struct graph *g, enum dtype type, lower_keeps *keeps, const void *data)
 {
 	struct lowering l = { .type = type, .keeps = keeps, .data = data, .map = identity(g->n) };
+	id old = g->n, *to;
 
 	if (type == DT_F32)
 		return l.map;
@@ -149,6 +183,13 @@ id *graph_lower(struct graph *g, enum dtype type, lower_keeps *keeps, const void
 			*x = cast_to(&l, *x, DT_F32);
 		g->keep[i] = *x;
 	}
+	to = identity(l.g.n);
+	weights_first(&l.g, to);
+	for (id i = 0; i < old; i++)
+		l.map[i] = to[l.map[i]];
+	for (size_t i = 0; i < g->n_keep; i++)
+		g->keep[i] = to[g->keep[i]];
+	free(to);
 	free(g->node);
 	g->node = l.g.node;
 	g->n = l.g.n;

@@ -9,8 +9,9 @@
  *
  * A sum, product or activation of nothing but f32 results stays f32. Kernels take operands of different
  * types, but for products (linear, conv2d, attention and their gradients): what they multiply is cast to
- * `type`, bias and residual to the result's type. A value is cast once, before its first use, so a weight
- * that learns is cast once a step.
+ * `type`, bias and residual to the result's type. A value is cast once, before its first use, a weight that
+ * learns once a step: before all else, where its casts lie next to each other (and at the end of the forward
+ * pass, where memory is scarce, all of them are wanted anyhow).
  */
 #ifndef IR_LOWER_H
 #define IR_LOWER_H

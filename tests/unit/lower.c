@@ -131,8 +131,20 @@ static int check_fixed(const struct step *s, const struct graph *g, id x, enum d
 	}
 }
 
+static int is_of_weight(const struct graph *g, id x)
+{
+	return g->node[x].op == OP_CAST && g->node[g->node[x].in[0]].op == OP_WEIGHT;
+}
+
 static void check_casts(const struct step *s, const struct graph *g)
 {
+	int begun = 0;
+
+	for (id i = 0; i < g->n; i++) {
+		if (begun && (op_info[g->node[i].op].source || is_of_weight(g, i)))
+			bad(s, g, i, "does not come first");
+		begun |= !op_info[g->node[i].op].source && !is_of_weight(g, i);
+	}
 	for (id i = 0; i < g->n; i++)
 		for (id j = 0; j < i && g->node[i].op == OP_CAST; j++)
 			if (g->node[j].op == OP_CAST && g->node[j].in[0] == g->node[i].in[0] &&
