@@ -20,9 +20,63 @@ void cuda_cast(struct lane *l, struct view y, struct view x)
 	LAUNCH(l, cast_all, grid_of(blocks_of(a.n, VEC)), a);
 }
 
+#define CHUNK (THREADS * VEC)   /* elements a block takes */
+
+KERNEL(casts_all, casts_args)
+{
+	int item = my_item(p.from, p.n);
+	const struct cast_item *t = &p.item[item];
+	struct span y = { t->y, t->y_type }, x = { (void *)t->x, t->x_type };
+	int64_t i = ((int64_t)blockIdx.x - p.from[item]) * CHUNK + (int64_t)threadIdx.x * VEC;
+
+	if (i < t->n)
+		put_v(y, i, t->n - i, get_v(x, i, t->n - i));
+}
+
+void casts_launch(struct lane *l)
+{
+	struct casts_args *a = &l->casts;
+	struct grid g = { 0, 1, THREADS, 1 };
+
+	for (int i = 0; i < a->n; i++) {
+		a->from[i] = g.x;
+		g.x += blocks_of(a->item[i].n, CHUNK);
+	}
+	LAUNCH(l, casts_all, g, *a);
+	a->n = 0;
+}
+
+/* Of n numbers each. */
+static int overlap(const void *a, int a_type, int64_t a_n, const void *b, int b_type, int64_t b_n)
+{
+	const char *p = (const char *)a, *q = (const char *)b;
+
+	return p < q + b_n * (int64_t)dtype_size((enum dtype)b_type) &&
+		q < p + a_n * (int64_t)dtype_size((enum dtype)a_type);
+}
+
+/* Does t read what another makes, or write what another reads or makes? */
+static int is_tied(const struct cast_item *t, const struct cast_item *to)
+{
+	return overlap(t->x, t->x_type, t->n, to->y, to->y_type, to->n) ||
+		overlap(t->y, t->y_type, t->n, to->x, to->x_type, to->n) ||
+		overlap(t->y, t->y_type, t->n, to->y, to->y_type, to->n);
+}
+
+/* Waits for others of its kind: those of weights lie next to each other (kernels/ir/lower.h). */
 void cuda_cast_node(const struct call *c, struct lane *l)
 {
-	cuda_cast(l, c->out[0], c->in[0]);
+	struct casts_args *a = &l->casts;
+	struct cast_item t = { c->out[0].at, c->in[0].at, view_count(&c->in[0]), (int)c->out[0].type,
+			       (int)c->in[0].type };
+	int tied = a->n == CASTS_MOST;
+
+	for (int i = 0; i < a->n; i++)
+		tied |= is_tied(&t, &a->item[i]);
+	if (tied)
+		casts_launch(l);
+	if (t.n)
+		a->item[a->n++] = t;
 }
 
 /* A tile of SIDE x SIDE is read along its rows and written along its columns. */

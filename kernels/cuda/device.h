@@ -215,6 +215,22 @@ DEV int64_t my_vec(void)
 	return ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * VEC;
 }
 
+/* Of n tensors in one launch, which begin at blocks from[0], ...: the last that does so at or before this block. */
+DEV int my_item(const int64_t *from, int n)
+{
+	int lo = 0, hi = n;
+
+	while (hi - lo > 1) {
+		int mid = (lo + hi) / 2;
+
+		if (from[mid] <= (int64_t)blockIdx.x)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 /* a / b of numbers that are not negative: most fit 32 bits, where a division is a fifth the work. */
 DEV int64_t quotient(int64_t a, int64_t b)
 {

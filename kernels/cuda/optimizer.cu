@@ -53,27 +53,11 @@ DEV void adamw_vec(const struct adamw *a, const struct adamw_item *t, int64_t i)
 	put_v(vs, i, t->n - i, v);
 }
 
-/* The last tensor that begins at or before this block. */
-DEV int item_of(const struct adamw_args *p, int64_t block)
-{
-	int lo = 0, hi = p->n;
-
-	while (hi - lo > 1) {
-		int mid = (lo + hi) / 2;
-
-		if (p->item[mid].from <= block)
-			lo = mid;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
 KERNEL(adamw_all, adamw_args)
 {
 	SHARED(struct adamw, a, 1);
-	int item = item_of(&p, blockIdx.x);
-	int64_t i = ((int64_t)blockIdx.x - p.item[item].from) * CHUNK + (int64_t)threadIdx.x * VEC;
+	int item = my_item(p.from, p.n);
+	int64_t i = ((int64_t)blockIdx.x - p.from[item]) * CHUNK + (int64_t)threadIdx.x * VEC;
 
 	if (threadIdx.x == 0)
 		a[0] = adamw_of(p.hyper, p.norm2);
@@ -88,7 +72,7 @@ void adamw_launch(struct lane *l)
 	struct grid g = { 0, 1, THREADS, 1 };
 
 	for (int i = 0; i < a->n; i++) {
-		a->item[i].from = g.x;
+		a->from[i] = g.x;
 		g.x += blocks_of(a->item[i].n, CHUNK);
 	}
 	LAUNCH(l, adamw_all, g, *a);
@@ -100,7 +84,7 @@ void cuda_adamw(const struct call *c, struct lane *l)
 {
 	struct adamw_args *a = &l->adamw;
 	struct adamw_item t = { c->in[0].at, c->in[2].at, c->in[3].at, c->in[1].at,
-				view_count(&c->in[0]), 0, (int)c->in[1].type };
+				view_count(&c->in[0]), (int)c->in[1].type };
 
 	if (a->n == ADAMW_MOST || (a->n && (a->hyper != c->in[4].at || a->norm2 != c->in[5].at)))
 		adamw_launch(l);

@@ -29,11 +29,11 @@ struct grid { int64_t x, y; int tx, ty; };      /* blocks, and threads of each *
 struct adamw_item {
 	void *w, *m, *v, *grad;
 	int64_t n;
-	int64_t from;           /* its first block in the launch */
 	int grad_type;
 };
 struct adamw_args {
 	struct adamw_item item[ADAMW_MOST];
+	int64_t from[ADAMW_MOST];       /* their first blocks in the launch */
 	int n;
 	const float *hyper, *norm2;
 };
@@ -51,13 +51,28 @@ struct sumsq_item {
 	float *sum;
 	const float *on;
 	int64_t n;
-	int64_t from, parts;    /* its first block in the launch, and how many it has */
+	int64_t parts;          /* blocks that it has */
 	int x_type, y_type, chained;
 };
 struct sumsq_args {
 	struct sumsq_item item[SUMSQ_MOST];
+	int64_t from[SUMSQ_MOST];
 	int n;
 	double *part;           /* SUMSQ_BYTES on the device */
+};
+
+/* One tensor to cast; a launch takes CASTS_MOST of them, none of which reads or overwrites another's. */
+#define CASTS_MOST 32
+struct cast_item {
+	void *y;
+	const void *x;
+	int64_t n;
+	int y_type, x_type;
+};
+struct casts_args {
+	struct cast_item item[CASTS_MOST];
+	int64_t from[CASTS_MOST];
+	int n;
 };
 
 struct product;
@@ -73,9 +88,10 @@ struct lane {
 	struct dnn *dnn;        /* dnn.h; NULL: kernels around products do its work */
 	int failed;             /* then nothing runs any more */
 	struct err why;
-	/* What waits to be launched as one, by lane_flush() at the latest; never both. */
+	/* What waits to be launched as one, by lane_flush() at the latest; of one kind at a time. */
 	struct adamw_args adamw;
 	struct sumsq_args sumsq;
+	struct casts_args casts;
 };
 
 typedef void cuda_kernel(const struct call *c, struct lane *l);
@@ -110,8 +126,10 @@ OWN_SCRATCH(attention); OWN_SCRATCH(attention_dx);
 OWN_SCRATCH(sum_to); OWN_SCRATCH(group_norm); OWN_SCRATCH(group_norm_dx); OWN_SCRATCH(layer_norm_dx);
 OWN_SCRATCH(mse);
 
-void adamw_launch(struct lane *l);      /* what waits in l->adamw */
-void sumsq_launch(struct lane *l);      /* and in l->sumsq */
+/* What waits in l->adamw, and so on; nothing may. */
+void adamw_launch(struct lane *l);
+void sumsq_launch(struct lane *l);
+void casts_launch(struct lane *l);
 /* 1: c adds to a sum of squares that waits, and waits with it. */
 int sumsq_joins(const struct call *c, struct lane *l);
 

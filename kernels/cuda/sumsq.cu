@@ -9,29 +9,13 @@
 #define CHUNK (THREADS * VEC * 2)       /* elements that a block takes at a time */
 #define EACH (THREADS / SUMSQ_MOST)     /* threads that share a tensor's parts */
 
-/* The last tensor that begins at or before this block. */
-DEV int sumsq_item_of(const struct sumsq_args *p, int64_t block)
-{
-	int lo = 0, hi = p->n;
-
-	while (hi - lo > 1) {
-		int mid = (lo + hi) / 2;
-
-		if (p->item[mid].from <= block)
-			lo = mid;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
 KERNEL(sumsq_parts, sumsq_args)
 {
 	SHARED(double, part, THREADS);
-	int item = sumsq_item_of(&p, blockIdx.x);
+	int item = my_item(p.from, p.n);
 	const struct sumsq_item *t = &p.item[item];
 	struct span x = { (void *)t->x, t->x_type };
-	int64_t n = t->n, block = blockIdx.x - t->from, step = t->parts * CHUNK;
+	int64_t n = t->n, block = blockIdx.x - p.from[item], step = t->parts * CHUNK;
 	double sum = 0;
 
 	for (int64_t at = block * CHUNK; at < n; at += step)
@@ -81,7 +65,7 @@ void sumsq_launch(struct lane *l)
 	struct grid parts = { 0, 1, THREADS, 1 }, one = { 1, 1, THREADS, 1 };
 
 	for (int i = 0; i < a->n; i++) {
-		a->item[i].from = parts.x;
+		a->from[i] = parts.x;
 		a->item[i].parts = min64(blocks_of(a->item[i].n, CHUNK), SUMSQ_PARTS);
 		parts.x += a->item[i].parts;
 	}
@@ -102,7 +86,7 @@ static int is_due(const struct sumsq_args *a, const void *at)
 void cuda_sumsq(const struct call *c, struct lane *l)
 {
 	struct sumsq_args *a = &l->sumsq;
-	struct sumsq_item t = { c->in[0].at, c->out[0].at, NULL, NULL, view_count(&c->in[0]), 0, 0,
+	struct sumsq_item t = { c->in[0].at, c->out[0].at, NULL, NULL, view_count(&c->in[0]), 0,
 				(int)c->in[0].type, (int)c->out[0].type, 0 };
 
 	if (a->n == SUMSQ_MOST || is_due(a, t.x))

@@ -25,6 +25,8 @@ void lane_flush(struct lane *l)
 		sumsq_launch(l);
 	if (l->adamw.n)
 		adamw_launch(l);
+	if (l->casts.n)
+		casts_launch(l);
 }
 
 /* 1: c was done by waiting. What it reads, or will be followed by, is in the stream before it. */
@@ -38,6 +40,8 @@ static int waits(const struct call *c, struct lane *l)
 		sumsq_launch(l);
 	if (op != OP_ADAMW && l->adamw.n)
 		adamw_launch(l);
+	if (op != OP_CAST && l->casts.n)
+		casts_launch(l);
 	return 0;
 }
 

@@ -45,7 +45,7 @@ static void f16_lora(void) { beside(DT_F16, 1, 0, 5e-4); }
 static void bf16_whole(void) { beside(DT_BF16, 0, 1, 4e-3); }
 static void f16_lora_whole(void) { beside(DT_F16, 1, 1, 5e-4); }
 
-/* ---- the norm of all gradients ---- */
+/* ---- what waits to be launched as one ---- */
 
 #define TENSORS 70              /* more than two launches take */
 #define MOST ((int64_t)1300000) /* more than a tensor's parts take at once */
@@ -92,8 +92,10 @@ static int squares_build(struct graph *g, id *kept)
 	return n;
 }
 
-/* How many values, of the second run: the tape's. */
-static int squares_run(struct backend *b, float *out)
+typedef int builder(struct graph *g, id *kept);
+
+/* The first numbers of what is kept, of the second run: the tape's. How many. */
+static int run_graph(struct backend *b, builder *build, float *out)
 {
 	struct session s = { 0 };
 	struct pool p = { 0 };
@@ -101,8 +103,8 @@ static int squares_run(struct backend *b, float *out)
 	struct graph g = { 0 };
 	struct err e = { "" };
 	float *x = xmalloc((size_t)MOST * sizeof *x);
-	id kept[TENSORS];
-	int n = squares_build(&g, kept);
+	id kept[2 * TENSORS];
+	int n = build(&g, kept);
 
 	CHECK_OK(session_plan(&s, &g, b, &e), e);
 	CHECK_OK(arena_place(&a, b, s.plan.arena, &e), e);
@@ -118,8 +120,12 @@ static int squares_run(struct backend *b, float *out)
 	}
 	CHECK_OK(session_run(&s, &e), e);
 	CHECK_OK(session_run(&s, &e), e);
-	for (int i = 0; i < n; i++)
-		CHECK_OK(session_get(&s, kept[i], &out[i], &e), e);
+	for (int i = 0; i < n; i++) {
+		CHECK_OK(session_get(&s, kept[i], x, &e), e);
+		out[i] = x[0];
+		for (int64_t k = 1; k < node_count(&s.g->node[kept[i]]); k++)
+			out[i] += x[k] * (float)(k % 7);
+	}
 	session_release(&s);
 	arena_release(&a);
 	b->close(b);
@@ -127,27 +133,57 @@ static int squares_run(struct backend *b, float *out)
 	return n;
 }
 
-static void sums_of_squares(void)
+/* The same in all orders of blocks and threads, and as the CPU's. */
+static void beside_graph(builder *build)
 {
-	float want[TENSORS], got[3][TENSORS];
+	float want[2 * TENSORS], got[3][2 * TENSORS];
 	struct backend *b = NULL;
 	struct err e = { "" };
 	int n;
 
 	CHECK_OK(cpu_open(&b, 1, NULL, &e), e);
-	n = squares_run(b, want);
+	n = run_graph(b, build, want);
 	for (int order = 0; order < 3; order++) {
 		CHECK_OK(host_cuda_open(&b, (enum host_order)order, &e), e);
-		CHECK_INT(squares_run(b, got[order]), n);
+		CHECK_INT(run_graph(b, build, got[order]), n);
 		CHECK(!memcmp(got[order], got[0], (size_t)n * sizeof **got));
 	}
 	for (int i = 0; i < n; i++)
-		CHECK_NEAR(got[0][i], want[i], 1e-6 * (double)want[i]);
+		CHECK_NEAR(got[0][i], want[i], 1e-6 * fabs((double)want[i]));
 }
+
+/*
+ * More casts in a row than a launch takes, and such as read what the one before made, or lie where one was that
+ * has been read.
+ */
+static int casts_build(struct graph *g, id *kept)
+{
+	id narrow[TENSORS];
+	int n = 0;
+
+	for (int i = 0; i < TENSORS; i++) {
+		char name[32];
+
+		snprintf(name, sizeof name, "x %d", i);
+		narrow[i] = g_input(g, name, DT_F32, 1, 1, 1, 1 + i * 37 % 900);
+	}
+	for (int i = 0; i < TENSORS; i++)
+		narrow[i] = g_cast(g, narrow[i], DT_BF16);
+	for (int i = 0; i < TENSORS; i++)
+		kept[n++] = i % 9 ? g_cast(g, narrow[i], DT_F32) :
+			g_cast(g, g_cast(g, g_cast(g, narrow[i], DT_F32), DT_F16), DT_F32);
+	for (int i = 0; i < n; i++)
+		graph_keep(g, kept[i]);
+	return n;
+}
+
+static void many_casts(void) { beside_graph(casts_build); }
+static void sums_of_squares(void) { beside_graph(squares_build); }
 
 int main(void)
 {
 	TEST(sums_of_squares);
+	TEST(many_casts);
 	TEST(bf16);
 	TEST(f16_lora);
 	TEST(bf16_whole);
