@@ -209,6 +209,27 @@ DEV void put_v(struct span s, int64_t i, int64_t left, struct vec v)
 	}
 }
 
+/* What is added to a result in its place (lane_joins), or at NULL nothing: asked for, and added to y as rounded. */
+DEV struct raw ask_sum(struct span add, int64_t i, int64_t left)
+{
+	struct raw none = { { 0 } };
+
+	return add.at ? ask_v(add, i, left) : none;
+}
+
+DEV struct vec add_sum(struct span s, struct vec y, struct span add, struct raw asked)
+{
+	struct vec sum;
+
+	if (!add.at)
+		return y;
+	y = look(s, pack(s, y));
+	sum = look(add, asked);
+	for (int k = 0; k < VEC; k++)
+		sum.f[k] += y.f[k];
+	return sum;
+}
+
 /* The first element of this thread's vector, when a launch shares out one row of elements. */
 DEV int64_t my_vec(void)
 {

@@ -4,7 +4,7 @@
 #define ROWS (THREADS / WARP)   /* of a block */
 
 struct layer_args {
-	struct span y, x, dy, gamma, beta, stat_out;
+	struct span y, x, dy, gamma, beta, stat_out, add;
 	const float *stat;
 	int64_t rows, d;
 	float eps;
@@ -85,12 +85,12 @@ KERNEL(layer_rows_dx, layer_args)
 	two = warp_sum(two) / (float)p.d;
 	for (int64_t i = my_lane() * VEC; i < p.d; i += WARP * VEC) {
 		struct raw rx = ask_v(p.x, at + i, p.d - i), rdy = ask_v(p.dy, at + i, p.d - i),
-			rgamma = ask_v(p.gamma, i, p.d - i);
+			rgamma = ask_v(p.gamma, i, p.d - i), radd = ask_sum(p.add, at + i, p.d - i);
 		struct vec x = look(p.x, rx), dy = look(p.dy, rdy), gamma = look(p.gamma, rgamma);
 
 		for (int k = 0; k < VEC; k++)
 			x.f[k] = rstd * (dy.f[k] * gamma.f[k] - one - (x.f[k] - mean) * rstd * two);
-		put_v(p.y, at + i, p.d - i, x);
+		put_v(p.y, at + i, p.d - i, add_sum(p.y, x, p.add, radd));
 	}
 }
 
@@ -106,8 +106,8 @@ void cuda_layer_norm(const struct call *c, struct lane *l)
 	struct span x = span_of(&c->in[0]);
 	const int64_t *dim = c->in[0].dim;
 	struct layer_args a = { span_of(&c->out[0]), x, x, span_of(&c->in[1]), span_of(&c->in[2]),
-				span_of(&c->out[1]), NULL, dim[0] * dim[1] * dim[2], dim[3],
-				c->n->at.norm.eps };
+				span_of(&c->out[1]), { NULL, DT_F32 }, NULL, dim[0] * dim[1] * dim[2],
+				dim[3], c->n->at.norm.eps };
 
 	LAUNCH(l, layer_rows, layer_grid(&a), a);
 }
@@ -126,7 +126,9 @@ void cuda_layer_norm_dx(const struct call *c, struct lane *l)
 	const int64_t *dim = c->in[1].dim;
 	int64_t rows = dim[0] * dim[1] * dim[2];
 	const float *stat = (const float *)c->in[3].at;
-	struct layer_args a = { span_of(&c->out[0]), x, dy, gamma, gamma, gamma, stat, rows, dim[3], 0 };
+	struct view add = lane_joins(l, c);
+	struct layer_args a = { span_of(&c->out[0]), x, dy, gamma, gamma, gamma, span_of(&add), stat, rows,
+				dim[3], 0 };
 	struct sums_args s = { sums_tiles(1, rows, dim[3]), x, dy, gamma, gamma, stat,
 			       (float *)c->scratch, 1, dim[3], SUM_LAYER, ACT_NONE };
 

@@ -10,7 +10,7 @@
 
 struct norm_args {
 	struct sums_args s;
-	struct span y, stat_out;        /* stat_out.at NULL: not wanted */
+	struct span y, stat_out, add;   /* stat_out.at NULL: not wanted; add.at NULL: nothing */
 	float *stat, *fold;             /* fold: k1, k2 of the backward */
 	float eps;
 	int chunks;                     /* of WARP channels in a group */
@@ -173,6 +173,7 @@ KERNEL(norm_rows_dx, norm_args)
 	next = ask_two(&p.s, &s, s.from);
 	m = coefs_of(&p, &s, 1);
 	for (int64_t row = s.from; row < s.to; row += p.s.t.ty) {
+		struct raw add = ask_sum(p.add, row * p.s.t.c + s.c0, s.left);
 		struct two now = next;
 		struct vec e, dz;
 
@@ -185,7 +186,7 @@ KERNEL(norm_rows_dx, norm_args)
 		dz = before_act(&p.s, dz, e, m.by, m.beta);
 		for (int k = 0; k < VEC; k++)
 			e.f[k] = m.by.f[k] * dz.f[k] - (m.k1.f[k] + m.k2.f[k] * e.f[k]);
-		put_v(p.y, row * p.s.t.c + s.c0, s.left, e);
+		put_v(p.y, row * p.s.t.c + s.c0, s.left, add_sum(p.y, e, p.add, add));
 	}
 }
 
@@ -264,9 +265,11 @@ void cuda_group_norm(const struct call *c, struct lane *l)
 void cuda_group_norm_dx(const struct call *c, struct lane *l)
 {
 	struct norm_args a = norm_of(c->n, c->scratch);
+	struct view add = lane_joins(l, c);
 	struct grid g;
 
 	a.s.what = SUM_GROUP;
+	a.add = span_of(&add);
 	a.s.dy = span_of(&c->in[0]);
 	a.s.x = span_of(&c->in[1]);
 	a.s.gamma = span_of(&c->in[2]);

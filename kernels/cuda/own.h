@@ -88,6 +88,9 @@ struct lane {
 	struct dnn *dnn;        /* dnn.h; NULL: kernels around products do its work */
 	int failed;             /* then nothing runs any more */
 	struct err why;
+	/* What runs behind the call that runs now, where that is known; joined: the call did it, too. */
+	const struct call *then;
+	int joined;
 	/* What waits to be launched as one, by lane_flush() at the latest; of one kind at a time. */
 	struct adamw_args adamw;
 	struct sumsq_args sumsq;
@@ -106,6 +109,11 @@ extern const struct cuda_row cuda_table[OP__COUNT];
 /* Runs c's node, or fails: no kernel, a dtype that no kernel takes. */
 int lane_run(struct lane *l, const struct call *c, struct err *e);
 void lane_flush(struct lane *l);
+/*
+ * Is l->then a sum of c's first result and another tensor like it, in that result's place? Then that tensor, and
+ * c's kernel adds it to what it has rounded, which makes the same bytes; else nothing (at NULL).
+ */
+struct view lane_joins(struct lane *l, const struct call *c);
 /* Bytes; 0 for an op that has no row. Settles how x will run. */
 size_t cuda_scratch_of(struct lane *l, const struct graph *g, id x);
 

@@ -113,6 +113,25 @@ static int check_types(const struct call *c, struct err *e)
 	return 0;
 }
 
+static int is_like(const struct view *a, const struct view *b)
+{
+	return a->type == b->type && same_dim(a->dim, b->dim);
+}
+
+struct view lane_joins(struct lane *l, const struct call *c)
+{
+	const struct call *t = l->then;
+	const struct view *y = &c->out[0], *other;
+
+	if (!t || t->n->op != OP_ADD || t->out[0].at != y->at || (t->in[0].at == y->at) == (t->in[1].at == y->at))
+		return (struct view){ NULL, NULL, DT_NONE };
+	other = &t->in[t->in[0].at == y->at];
+	if (!is_like(&t->in[0], y) || !is_like(&t->in[1], y) || !is_like(&t->out[0], y))
+		return (struct view){ NULL, NULL, DT_NONE };
+	l->joined = 1;
+	return *other;
+}
+
 int lane_run(struct lane *l, const struct call *c, struct err *e)
 {
 	enum op op = c->n->op;

@@ -4,11 +4,17 @@
 /* Launches of all calls into the stream, whatever it does with them. */
 static int run_all(struct gpu *g, const struct call *const *c, size_t n, struct err *e)
 {
-	for (size_t i = 0; i < n; i++)
-		if (lane_run(&g->lane, c[i], e) < 0)
-			return -1;
-	lane_flush(&g->lane);
-	return g->lane.failed ? fail(e, "%s", g->lane.why.text) : 0;
+	struct lane *l = &g->lane;
+	int ret = 0;
+
+	for (size_t i = 0; i < n && ret == 0; i += 1 + (size_t)l->joined) {
+		l->then = i + 1 < n ? c[i + 1] : NULL;
+		l->joined = 0;
+		ret = lane_run(l, c[i], e);
+	}
+	l->then = NULL;
+	lane_flush(l);
+	return ret < 0 ? -1 : l->failed ? fail(e, "%s", l->why.text) : 0;
 }
 
 int gpu_record(struct backend *b, const struct call *const *c, size_t n, void **tape, struct err *e)
