@@ -162,7 +162,7 @@ static void case_pad_slice(struct graph *g, const int64_t *p)
 	g_pad_slice(g, case_x(g, "dy", DIM(p[0], p[1], p[2], p[5])), p[4], p);
 }
 
-/* n h w c, groups, act, offset, backward */
+/* n h w c, groups, act, offset, backward (2: without gamma's and beta's) */
 static void case_group_norm(struct graph *g, const int64_t *p)
 {
 	id x = case_x(g, p[6] ? "offset" : "x", p), db;
@@ -171,7 +171,7 @@ static void case_group_norm(struct graph *g, const int64_t *p)
 			    1e-5f, (enum act)p[5]);
 
 	if (p[7])
-		g_group_norm_dx(g, case_x(g, "dy", p), y, &gamma, &db);
+		g_group_norm_dx(g, case_x(g, "dy", p), y, p[7] == 1 ? &gamma : NULL, p[7] == 1 ? &db : NULL);
 }
 
 static void case_layer_norm(struct graph *g, const int64_t *p)

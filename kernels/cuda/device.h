@@ -36,6 +36,15 @@ extern "C" {
 #include "kernels/cuda/host/host.h"
 #endif
 
+/* Before a loop over an array that registers hold; before one whose program would be long. */
+#ifdef __CUDACC__
+#define UNROLL _Pragma("unroll")
+#define ROLLED _Pragma("unroll 1")
+#else
+#define UNROLL
+#define ROLLED
+#endif
+
 #define THREADS 256
 #define WARP 32
 
@@ -290,6 +299,16 @@ DEV double block_sum(double x, double *part)
 			part[t] += part[t + step];
 	}
 	return part[0];
+}
+
+/* The same for all threads, and part may be used again. */
+DEV double block_sum_all(double x, double *part)
+{
+	block_sum(x, part);
+	__syncthreads();
+	x = part[0];
+	__syncthreads();
+	return x;
 }
 
 #endif

@@ -190,6 +190,163 @@ KERNEL(norm_rows_dx, norm_args)
 	}
 }
 
+/*
+ * A group of 16-bit numbers that shared memory holds is read once and done by one launch instead of three: the
+ * smaller levels of a UNet. Thread t has vectors t, t + THREADS, ... of it, which no other thread looks at.
+ */
+#define HELD 5
+
+struct held { int64_t at; int channel; };      /* at < 0: there is none */
+
+DEV struct held held_of(const struct norm_args *p, int v)
+{
+	const struct tiles *q = &p->s.t;
+	int64_t n = quotient(blockIdx.x, p->s.groups);
+	unsigned pieces = (unsigned)p->s.width / VEC, i = (unsigned)v * THREADS + threadIdx.x, pixel = i / pieces;
+	struct held h;
+
+	h.channel = (int)((blockIdx.x - n * p->s.groups) * p->s.width) + (int)(i - pixel * pieces) * VEC;
+	h.at = pixel < q->rows ? (n * q->rows + pixel) * q->c + h.channel : -1;
+	return h;
+}
+
+/* All are asked for before the first is there. */
+DEV void hold(const struct norm_args *p, struct span s, uint4 *kept)
+{
+	uint4 asked[HELD], none = { 0, 0, 0, 0 };
+
+	UNROLL
+	for (int v = 0; v < HELD; v++) {
+		int64_t at = held_of(p, v).at;
+
+		asked[v] = at < 0 ? none : *(const uint4 *)((const uint16_t *)s.at + at);
+	}
+	UNROLL
+	for (int v = 0; v < HELD; v++)
+		kept[v * THREADS + threadIdx.x] = asked[v];
+}
+
+DEV struct vec look_held(struct span s, const uint4 *kept, int v)
+{
+	uint4 a = kept[v * THREADS + threadIdx.x];
+	struct raw r = { { a.x, a.y, a.z, a.w } };
+
+	return look(s, r);
+}
+
+KERNEL(norm_held, norm_args)
+{
+	SHARED(double, part, THREADS);
+	SHARED(uint4, kept, HELD * THREADS);
+	int64_t n = quotient(blockIdx.x, p.s.groups), group = blockIdx.x - n * p.s.groups;
+	float pivot = get(p.s.x, n * p.s.t.rows * p.s.t.c + group * p.s.width), mean, rstd, sum = 0, spread = 0;
+	double count = (double)(p.s.t.rows * p.s.width);
+
+	hold(&p, p.s.x, kept);
+	ROLLED
+	for (int v = 0; v < HELD && held_of(&p, v).at >= 0; v++) {
+		struct vec x = look_held(p.s.x, kept, v);
+
+		for (int k = 0; k < VEC; k++)
+			sum += x.f[k] - pivot;
+	}
+	mean = (float)(pivot + block_sum_all(sum, part) / count);
+	ROLLED
+	for (int v = 0; v < HELD && held_of(&p, v).at >= 0; v++) {
+		struct vec x = look_held(p.s.x, kept, v);
+
+		for (int k = 0; k < VEC; k++)
+			spread += (x.f[k] - mean) * (x.f[k] - mean);
+	}
+	rstd = (float)(1 / sqrt(block_sum_all(spread, part) / count + p.eps));
+	ROLLED
+	for (int v = 0; v < HELD; v++) {
+		struct held h = held_of(&p, v);
+		struct raw gamma, beta;
+		struct vec x, by, up;
+
+		if (h.at < 0)
+			break;
+		gamma = ask_v(p.s.gamma, h.channel, VEC);
+		beta = ask_v(p.s.beta, h.channel, VEC);
+		x = look_held(p.s.x, kept, v);
+		by = look(p.s.gamma, gamma);
+		up = look(p.s.beta, beta);
+		for (int k = 0; k < VEC; k++)
+			x.f[k] = (x.f[k] - mean) * (by.f[k] * rstd) + up.f[k];
+		put_v(p.y, h.at, VEC, activate_v(x, p.s.act));
+	}
+	if (threadIdx.x == 0 && p.stat_out.at) {
+		put(p.stat_out, (int64_t)blockIdx.x * 2, mean);
+		put(p.stat_out, (int64_t)blockIdx.x * 2 + 1, rstd);
+	}
+}
+
+/* gamma dz and e of a vector; see settle_group_dx. */
+struct slopes { struct vec gdz, e; };
+
+DEV struct slopes slopes_of(const struct norm_args *p, int channel, struct vec x, struct vec dy, float mean,
+			    float rstd)
+{
+	struct raw gamma = ask_v(p->s.gamma, channel, VEC), beta = ask_v(p->s.beta, channel, VEC);
+	struct vec by = look(p->s.gamma, gamma);
+	struct slopes s;
+
+	for (int k = 0; k < VEC; k++) {
+		s.e.f[k] = x.f[k] - mean;
+		by.f[k] *= rstd;
+	}
+	s.gdz = before_act(&p->s, dy, s.e, by, look(p->s.beta, beta));
+	by = look(p->s.gamma, gamma);
+	for (int k = 0; k < VEC; k++)
+		s.gdz.f[k] *= by.f[k];
+	return s;
+}
+
+/* Without dgamma and dbeta, which are sums over pictures. The first turn makes the sums, the second uses them. */
+KERNEL(norm_held_dx, norm_args)
+{
+	SHARED(double, part, THREADS);
+	SHARED(uint4, x, HELD * THREADS);
+	SHARED(uint4, dy, HELD * THREADS);
+	float mean = p.stat[blockIdx.x * 2], rstd = p.stat[blockIdx.x * 2 + 1], one = 0, two = 0, k1 = 0, k2 = 0;
+	double count = (double)(p.s.t.rows * p.s.width);
+
+	hold(&p, p.s.x, x);
+	hold(&p, p.s.dy, dy);
+	ROLLED
+	for (int turn = 0; turn < 2; turn++) {
+		ROLLED
+		for (int v = 0; v < HELD; v++) {
+			struct held h = held_of(&p, v);
+			struct raw add;
+			struct slopes s;
+
+			if (h.at < 0)
+				break;
+			add = ask_sum(p.add, h.at, turn ? VEC : 0);
+			s = slopes_of(&p, h.channel, look_held(p.s.x, x, v), look_held(p.s.dy, dy, v), mean, rstd);
+			for (int k = 0; k < VEC; k++) {
+				one += s.gdz.f[k];
+				two += s.gdz.f[k] * s.e.f[k];
+				s.e.f[k] = rstd * s.gdz.f[k] - (k1 + k2 * s.e.f[k]);
+			}
+			if (turn)
+				put_v(p.y, h.at, VEC, add_sum(p.y, s.e, p.add, add));
+		}
+		if (turn)
+			break;
+		k1 = (float)(rstd / count * block_sum_all(one, part));
+		k2 = (float)((double)rstd * rstd * rstd / count * block_sum_all(two, part));
+	}
+}
+
+static int is_held(const struct norm_args *a)
+{
+	return a->s.width % VEC == 0 && a->s.t.rows * (a->s.width / VEC) <= HELD * THREADS &&
+		a->s.x.type != DT_F32;
+}
+
 static size_t aligned(size_t bytes)
 {
 	return (bytes + 63) & ~(size_t)63;
@@ -256,6 +413,10 @@ void cuda_group_norm(const struct call *c, struct lane *l)
 	a.s.beta = span_of(&c->in[2]);
 	a.y = span_of(&c->out[0]);
 	a.stat_out = span_of(&c->out[1]);
+	if (is_held(&a)) {
+		LAUNCH(l, norm_held, groups_grid(&a), a);
+		return;
+	}
 	sums_launch(l, &a.s);
 	LAUNCH(l, settle_group, groups_grid(&a), a);
 	g = rows_grid(&a);
@@ -276,6 +437,10 @@ void cuda_group_norm_dx(const struct call *c, struct lane *l)
 	a.s.beta = span_of(&c->in[3]);
 	a.s.stat = a.stat = (float *)c->in[4].at;
 	a.y = span_of(&c->out[0]);
+	if (is_held(&a) && a.s.dy.type == a.s.x.type && !c->out[1].at && !c->out[2].at) {
+		LAUNCH(l, norm_held_dx, groups_grid(&a), a);
+		return;
+	}
 	sums_launch(l, &a.s);
 	sums_settle(l, &a.s, span_of(&c->out[1]), span_of(&c->out[2]), 1);
 	if (!view_count(&c->in[0]))

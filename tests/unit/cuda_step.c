@@ -206,6 +206,50 @@ static int casts_build(struct graph *g, id *kept)
 	return n;
 }
 
+/* Gradients of norms, each added to another one in its place: of groups that a block holds, and larger ones. */
+static int norms_build(struct graph *g, id *kept)
+{
+	static const int64_t sides[][5] = {
+		{ 8, 8, 32, 4, 1 }, { 40, 40, 32, 2, 1 }, { 9, 7, 24, 4, 1 }, { 9, 7, 40, 0, 0 }
+	};
+	int n = 0;
+
+	for (int i = 0; i < 4; i++) {
+		const int64_t *s = sides[i];
+		char name[3][32];
+		id x, dy, other, gamma, beta, y, dx;
+
+		for (int k = 0; k < 3; k++)
+			snprintf(name[k], sizeof name[k], "%s %d", (const char *[]){ "x", "dy", "other" }[k], i);
+		x = g_cast(g, g_input(g, name[0], DT_F32, 2, s[0], s[1], s[2]), DT_BF16);
+		dy = g_cast(g, g_input(g, name[1], DT_F32, 2, s[0], s[1], s[2]), DT_BF16);
+		other = g_cast(g, g_input(g, name[2], DT_F32, 2, s[0], s[1], s[2]), DT_BF16);
+		gamma = g_slice(g, g_input(g, i % 2 ? "gamma" : "beta", DT_F32, 1, 1, 1, 64), 0, s[2]);
+		beta = g_slice(g, g_input(g, "shift", DT_F32, 1, 1, 1, 64), 3, s[2]);
+		y = s[3] ? g_group_norm(g, x, gamma, beta, (int)s[3], 1e-5f, s[4] ? ACT_SILU : ACT_NONE) :
+			g_layer_norm(g, x, gamma, beta, 1e-5f);
+		dx = s[3] ? g_group_norm_dx(g, dy, y, NULL, NULL) : g_layer_norm_dx(g, dy, y, NULL, NULL);
+		kept[n++] = g_cast(g, g_add(g, dx, other), DT_F32);
+		graph_keep(g, kept[n - 1]);
+	}
+	return n;
+}
+
+static void sums_behind_norms(void)
+{
+	float sum[2][2 * TENSORS];
+	struct backend *b = NULL;
+	struct err e = { "" };
+
+	for (int tape = 0; tape < 2; tape++) {
+		setenv("BOOTH_TAPE", tape ? "1" : "0", 1);
+		CHECK_OK(host_cuda_open(&b, HOST_MIXED, &e), e);
+		CHECK_INT(run_graph(b, norms_build, sum[tape]), 4);
+	}
+	unsetenv("BOOTH_TAPE");
+	CHECK(!memcmp(sum[0], sum[1], 4 * sizeof **sum));
+}
+
 static void many_casts(void) { beside_graph(casts_build); }
 static void sums_of_squares(void) { beside_graph(squares_build); }
 
@@ -213,6 +257,7 @@ int main(void)
 {
 	TEST(sums_of_squares);
 	TEST(many_casts);
+	TEST(sums_behind_norms);
 	TEST(tapes_make_the_same);
 	TEST(bf16);
 	TEST(f16_lora);
