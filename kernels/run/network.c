@@ -8,11 +8,10 @@
 #include "kernels/ir/fuse.h"
 #include "kernels/ir/lower.h"
 
-void network_begin(struct network *net, struct backend *b, network_build *build, const void *config,
-		   struct weight_source source)
+void network_begin(struct network *net, struct backend *b, enum dtype type, network_build *build,
+		   const void *config, struct weight_source source)
 {
-	*net = (struct network){ .b = b, .build = build, .config = config, .source = source,
-				.type = DT_F32 };
+	*net = (struct network){ .b = b, .build = build, .config = config, .source = source, .type = type };
 }
 
 static int fetch_one(struct pool *p, struct pool_entry *w, const struct weight_source *source,

@@ -2,7 +2,7 @@
  * One network of a model for inference: its weights once on the device, a session for each shape
  * that is asked for, made on demand.
  *
- *	network_begin(&net, backend, build_unet, &config);
+ *	network_begin(&net, backend, DT_BF16, build_unet, &config, source);
  *	s = network_shape(&net, (int64_t[]){ 2, 64, 64, 77 }, e);
  *
  * The first call fetches the weights.
@@ -39,15 +39,15 @@ struct network {
 	network_build *build;
 	const void *config;             /* borrowed */
 	struct weight_source source;
-	enum dtype type;                /* F32 after network_begin; set another before the first shape */
+	enum dtype type;                /* that is computed in (kernels/ir/lower.h) */
 	struct pool pool;
 	struct arena arena;
 	struct network_shape *shape;
 	size_t n, cap;
 };
 
-void network_begin(struct network *net, struct backend *b, network_build *build, const void *config,
-		   struct weight_source source);
+void network_begin(struct network *net, struct backend *b, enum dtype type, network_build *build,
+		   const void *config, struct weight_source source);
 /* NULL: failed. The pointer is good until the next call. */
 struct network_shape *network_shape(struct network *net, const int64_t side[SHAPE_SIDES],
 				    struct err *e);

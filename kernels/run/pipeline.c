@@ -124,11 +124,9 @@ struct network *pipeline_network(struct pipeline *p, struct network *net, enum p
 		fail(e, "'%s' has no %s%s", p->model.path, part_name(part), part == PART_VAE ? ": give --vae PATH" : "");
 		return NULL;
 	}
-	if (!net->b) {
-		network_begin(net, p->b, build, config,
+	if (!net->b)
+		network_begin(net, p->b, p->type, build, config,
 			      (struct weight_source){ weights_get, &p->weights, p->model.path });
-		net->type = p->type;
-	}
 	return net;
 }
 

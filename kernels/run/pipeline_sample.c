@@ -39,10 +39,11 @@ static int read_text(struct drawing *d, struct err *e)
 static int start(struct drawing *d, struct err *e)
 {
 	struct pipeline *p = d->p;
+	struct network *net = pipeline_network(p, &p->net_unet, PART_UNET, pipeline_unet_graph, &p->unet, e);
 	struct sampler_config c;
 	size_t all = (size_t)(d->n * d->each), pair = (size_t)(d->rows * d->each);
 
-	if (sampler_configure(&c, p->model.scheduler, d->o->sampler, e) < 0)
+	if (!net || sampler_configure(&c, p->model.scheduler, d->o->sampler, e) < 0)
 		return -1;
 	c.eta = d->o->eta;
 	if (sampler_init(&d->s, &c, (int)d->o->steps, d->n, d->each, e) < 0 || read_text(d, e) < 0)
@@ -51,12 +52,8 @@ static int start(struct drawing *d, struct err *e)
 	d->answer = xmalloc(all * sizeof(float));
 	d->nhwc = xmalloc(pair * sizeof(float));
 	d->out = xmalloc(pair * sizeof(float));
-	if (!p->net_unet.b)
-		network_begin(&p->net_unet, p->b, pipeline_unet_graph, &p->unet,
-			      (struct weight_source){ weights_get, &p->weights });
-	d->shape = network_shape(&p->net_unet,
-				 (int64_t[SHAPE_SIDES]){ d->rows, d->h, d->w,
-							 text_tokens(d->o->max_tokens) }, e);
+	d->shape = network_shape(net, (int64_t[SHAPE_SIDES]){ d->rows, d->h, d->w,
+							      text_tokens(d->o->max_tokens) }, e);
 	return d->shape ? session_put(&d->shape->session, "text", d->text, e) : -1;
 }
 

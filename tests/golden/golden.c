@@ -29,8 +29,9 @@ const char *golden_precision(void)
 }
 
 /*
- * Of 8 or 11 bits a network keeps fewer, and gradients and pictures after many steps fewer again: seen on the
- * CPU are .04 and .23 in bf16, .004 and .024 in fp16. What computes wrongly is further off.
+ * Of 8 or 11 bits a network keeps fewer, and pictures after some steps fewer again: seen on the CPU are .04
+ * and .056 in bf16, .004 and .0083 in fp16, where diffusers' own pictures are .059 and .0077 from its f32.
+ * What computes wrongly is further off.
  */
 static double narrow(const struct gcase *c)
 {
@@ -42,7 +43,7 @@ static double narrow(const struct gcase *c)
 		return 0;
 	for (int i = 0; i < 4; i++)
 		if (!strcmp(c->group, groups[i]))
-			return i == 3 ? 6 * allowed : allowed;
+			return i == 3 ? 2 * allowed : allowed;
 	return 0;
 }
 

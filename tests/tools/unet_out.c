@@ -87,15 +87,14 @@ static int predict(struct pipeline *p, const struct tensor *x, const struct tens
 		   const struct tensor *text, struct tensor *out, struct err *e)
 {
 	const int64_t *s = x->side;
-	struct network_shape *shape;
+	struct network *net = pipeline_network(p, &p->net_unet, PART_UNET, pipeline_unet_graph, &p->unet, e);
+	struct network_shape *shape = NULL;
 	void *to;
 	float *nhwc = xmalloc((size_t)tensor_bytes(x));
 	int ret = -1;
 
-	network_begin(&p->net_unet, p->b, pipeline_unet_graph, &p->unet,
-		      (struct weight_source){ weights_get, &p->weights });
-	shape = network_shape(&p->net_unet,
-			      (int64_t[SHAPE_SIDES]){ s[0], s[2], s[3], text->side[1] }, e);
+	if (net)
+		shape = network_shape(net, (int64_t[SHAPE_SIDES]){ s[0], s[2], s[3], text->side[1] }, e);
 	if (!shape || tensor_new(out, DT_F32, 4, s, &to, e) < 0)
 		goto out;
 	to_nhwc(nhwc, x->at, s[0], s[1], s[2], s[3]);

@@ -145,11 +145,54 @@ static void tiles_are_blended(void)
 	pipeline_close(&p);
 }
 
+/* ---- precision ---- */
+
+/* The type that a network holds its matrices and filters in; NONE if they differ. */
+static enum dtype held_in(const struct network *net)
+{
+	enum dtype t = DT_NONE;
+
+	for (size_t i = 0; i < net->pool.n; i++) {
+		const struct pool_entry *w = &net->pool.entry[i];
+
+		if (w->dim[0] == 1 && w->dim[1] == 1 && w->dim[2] == 1)
+			continue;
+		if (t != DT_NONE && t != w->type)
+			return DT_NONE;
+		t = w->type;
+	}
+	return t;
+}
+
+/* Drawing takes all three networks; each is to be in the precision that was asked for. */
+static void every_network_is_narrow(void)
+{
+	struct sample_options o = { .prompt = "a dog", .negative = "", .steps = 1, .scale = 5, .width = 64,
+				    .height = 64, .clip_skip = 1, .max_tokens = 75 };
+	struct pipeline p = { 0 };
+	struct image im = { 0 };
+	float latent[4 * 16 * 16];
+	struct err e;
+
+	CHECK_OK(pipeline_open(&p, &(struct pipeline_options){ .model = "examples/base", .threads = 1,
+							       .device = "cpu", .precision = "bf16" }, &e), e);
+	for (int i = 0; i < 4 * 16 * 16; i++)
+		latent[i] = (float)(i % 7 - 3) / 2;
+	CHECK_OK(pipeline_sample_from(&p, &o, 1, latent, NULL, NULL, NULL, &e), e);
+	CHECK_OK(pipeline_decode(&p, latent, 16, 16, &im, &e), e);
+	CHECK_INT(held_in(&p.net_text), DT_BF16);
+	CHECK_INT(held_in(&p.net_unet), DT_BF16);
+	CHECK_INT(held_in(&p.net_decode), DT_BF16);
+	image_release(&im);
+	pipeline_close(&p);
+}
+
 int main(void)
 {
 	TEST(tiles_are_blended);
 	TEST(suffixes);
 	TEST(parameters);
 	TEST(lora_file);
+	TEST(every_network_is_narrow);
 	return test_end();
 }

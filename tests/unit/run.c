@@ -326,7 +326,7 @@ static void network_fetches_weights_once_for_all_shapes(void)
 	int fetched = 0;
 
 	CHECK_OK(cpu_open(&b, 1, NULL, &e), e);
-	network_begin(&net, b, build, NULL, (struct weight_source){ give, &fetched });
+	network_begin(&net, b, DT_F32, build, NULL, (struct weight_source){ give, &fetched });
 	for (int64_t n = 1; n <= 3; n++) {
 		struct network_shape *s = network_shape(&net,
 							(int64_t[SHAPE_SIDES]){ n, 0, 0, 0 }, &e);
