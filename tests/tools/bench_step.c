@@ -6,9 +6,13 @@
  *	           [--device D] [--precision f32|tf32|bf16|fp16] [--threads 0] [--timing] [--ceilings]
  *
  * Prints lines "NAME VALUE UNIT": seconds of every step after the first ones, the memory predicted and
- * measured. --timing waits for each op, which takes longer in all, and prints "op NAME seconds GFLOP
- * TFLOP/s GB/s" of one step. --ceilings measures what the device can do at most: a large product in the
- * precision, and a large tensor read and written.
+ * measured. On a GPU the latter is what the device has less at the end than when its context and libraries
+ * were there, and what the backend had taken for itself by then; "kernels" is what went beside allocations:
+ * code that is loaded when it is first used, and recorded steps. On the CPU: the process's peak.
+ *
+ * --timing waits for each op, which takes longer in all, and prints "op NAME seconds GFLOP TFLOP/s GB/s" of
+ * one step. --ceilings measures what the device can do at most: a large product in the precision, and a
+ * large tensor read and written.
  */
 #include <math.h>
 #include <stdio.h>
@@ -46,6 +50,7 @@ struct bench {
 	enum dtype type;
 	int64_t size, batch, rank, steps, warm, threads;
 	int timing, ceilings;
+	double unused[3];       /* of the device: before all, before the memory was taken, after that */
 	struct backend *b;
 	struct trainer t;
 	int shape;
@@ -139,7 +144,7 @@ static void report_ops(const struct bench *w)
 	printf("arithmetic %.1f GFLOP\n", all * 1e-9);
 }
 
-/* Of the device, those that nobody holds; of the CPU 0. */
+/* Bytes of the device that nobody holds; of the CPU 0. */
 static double unused(const struct bench *w)
 {
 	struct room room = { 0 };
@@ -148,6 +153,31 @@ static double unused(const struct bench *w)
 	if (w->b->memory && w->b->memory(w->b, &room, &e) < 0)
 		die(1, "%s", e.text);
 	return (double)room.unused;
+}
+
+/* A report waits for the libraries, which threads of their own have begun to open. */
+static void await_libraries(const struct bench *w)
+{
+	struct buf lines = { 0 };
+
+	if (w->b->report)
+		w->b->report(w->b, &lines);
+	if (lines.len)
+		fprintf(stderr, "%s", lines.at);
+	buf_release(&lines);
+}
+
+static void report_memory(const struct bench *w)
+{
+	double predicted = (double)(trainer_pool_bytes(&w->t) + w->t.arena_bytes + w->b->overhead);
+	double held = w->unused[0] - unused(w), arrays = w->unused[1] - w->unused[2];
+
+	printf("predicted %.2f MB\n", predicted / 1e6);
+	if (!w->b->memory)
+		printf("memory %.2f MB measured\n", peak_memory(getpid()) / 1e6);
+	else
+		printf("memory %.2f MB measured\narrays %.2f MB\nkernels %.2f MB\n",
+		       (held + (double)w->b->overhead) / 1e6, arrays / 1e6, (held - arrays) / 1e6);
 }
 
 static void run(struct bench *w)
@@ -314,7 +344,11 @@ static int start(struct bench *w, struct err *e)
 		return -1;
 	printf("weights %.0f MB\nactivations %.0f MB\n", (double)trainer_pool_bytes(&w->t) / 1e6,
 	       (double)w->t.arena_bytes / 1e6);
-	if (trainer_place(&w->t, e) < 0 || put_weights(w, e) < 0)
+	w->unused[1] = unused(w);
+	if (trainer_place(&w->t, e) < 0)
+		return -1;
+	w->unused[2] = unused(w);
+	if (put_weights(w, e) < 0)
 		return -1;
 	make_inputs(w);
 	return 0;
@@ -324,7 +358,6 @@ int main(int argc, char **argv)
 {
 	struct bench w = { .c = &kinds[0].c, .device = "cpu", .precision = "f32", .size = 64, .batch = 1, .steps = 10,
 			   .warm = 3 };
-	double before, predicted;
 	struct err e;
 
 	program_name = "bench_step";
@@ -338,13 +371,12 @@ int main(int argc, char **argv)
 		w.b->close(w.b);
 		return 0;
 	}
-	before = unused(&w);
+	await_libraries(&w);
+	w.unused[0] = unused(&w);
 	if (start(&w, &e) < 0)
 		die(1, "%s", e.text);
 	run(&w);
-	predicted = (double)(trainer_pool_bytes(&w.t) + w.t.arena_bytes + w.b->overhead);
-	printf("predicted %.0f MB\nmemory %.0f MB measured\n", predicted / 1e6,
-	       (before > 0 ? before - unused(&w) : peak_memory(getpid())) / 1e6);
+	report_memory(&w);
 	trainer_release(&w.t);
 	w.b->close(w.b);
 	free(w.x);
