@@ -58,7 +58,7 @@ test "one side fails: the other side stays, and the reason" '
 	fails 1 check >said 2>&1 && [ "$(cell full "tiny full, 32 px, batch 2" 1)" = FAILED ] && cell full "tiny full, 32 px, batch 2" 3 | grep "has no memory for"'
 test "PyTorch without diffusers, and one that comes to no end" '
 	export GPU=host,full PYTHON=$scratch/python FAKE_LACKS=diffusers; check >said 2>&1 && says "python has torch, but not diffusers" results.md || exit 1
-	export FAKE_LACKS= LIMIT=5 FAKE_FULL="exec sleep 1000"; check >said 2>&1; says "PyTorch: not done when the piece" results.md'
+	export FAKE_LACKS= LIMIT=5 FAKE_FULL="echo step 7 s; exec sleep 1000"; check >said 2>&1; says "| 7000.00 | torch.compile -; PyTorch: not done in the 5 s" results.md'
 test "killed in mid-piece: what was finished is in the table" '
 	export GPU=host,lora,full PYTHON=$scratch/python FAKE_FULL="kill -9 \$(cut -d\" \" -f4 /proc/\$PPID/stat)"; rm results.md
 	fails 137 check >said 2>&1 && [ "$(cell lora "tiny LoRA, 32 px, batch 1, ms a step" 2)" = 9000.00 ] && says_not "not finished" results.md'
