@@ -106,6 +106,12 @@ void map_close(struct map *m)
 	*m = (struct map){ 0 };
 }
 
+void map_trim(const struct map *m)
+{
+	if (m->at)
+		madvise((void *)(uintptr_t)m->at, m->len, MADV_DONTNEED);
+}
+
 int file_why_short(int fd, uint64_t want)
 {
 	struct statvfs room;

@@ -20,6 +20,8 @@ struct map {
 };
 int map_open(struct map *m, const char *path, struct err *e);
 void map_close(struct map *m);
+/* Its pages no longer count as the process' memory; one that is read again comes from the system's cache. */
+void map_trim(const struct map *m);
 
 /*
  * Replace `path` by new contents: written to a temporary name in the same folder, flushed to

@@ -194,6 +194,12 @@ int checkpoint_open(struct checkpoint *c, const char *path, const struct checkpo
 	return ret;
 }
 
+void checkpoint_trim(const struct checkpoint *c)
+{
+	for (size_t i = 0; i < c->n_file; i++)
+		map_trim(c->file[i].p ? &c->file[i].p->map : &c->file[i].s.map);
+}
+
 void checkpoint_close(struct checkpoint *c)
 {
 	for (int p = 0; p < PART__COUNT; p++)

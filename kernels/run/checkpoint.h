@@ -71,6 +71,9 @@ void checkpoint_close(struct checkpoint *c);            /* {0} and twice are fin
  */
 int checkpoint_take_vae(struct checkpoint *c, const char *path, struct err *e);
 
+/* map_trim of all its files; others may read them meanwhile. */
+void checkpoint_trim(const struct checkpoint *c);
+
 /* The tensor of that canonical name, or NULL. */
 const struct tensor *checkpoint_find(const struct checkpoint *c, enum part p, const char *name);
 

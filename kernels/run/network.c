@@ -14,7 +14,20 @@ void network_begin(struct network *net, struct backend *b, enum dtype type, netw
 	*net = (struct network){ .b = b, .build = build, .config = config, .source = source, .type = type };
 }
 
-static int fetch_one(struct pool *p, struct pool_entry *w, const struct weight_source *source,
+#define TRIM ((size_t)16 << 20)         /* bytes of files that may be in memory beside the pool */
+
+/* *read: bytes in all. */
+static void trim(const struct weight_source *source, size_t bytes, size_t *read)
+{
+	size_t now;
+
+#pragma omp atomic capture
+	now = *read += bytes;
+	if (source->trim && now / TRIM != (now - bytes) / TRIM)
+		source->trim(source->data);
+}
+
+static int fetch_one(struct pool *p, struct pool_entry *w, const struct weight_source *source, size_t *read,
 		     struct err *e)
 {
 	struct tensor t = { 0 };
@@ -22,6 +35,7 @@ static int fetch_one(struct pool *p, struct pool_entry *w, const struct weight_s
 
 	if (ret < 0 && source->path)
 		err_prefix(e, "'%s'", source->path);
+	trim(source, (size_t)tensor_bytes(&t), read);
 	tensor_release(&t);
 	return ret;
 }
@@ -33,7 +47,7 @@ static int fetch_one(struct pool *p, struct pool_entry *w, const struct weight_s
  */
 int pool_fetch(struct pool *p, const struct weight_source *source, struct err *e)
 {
-	size_t failed = p->n;
+	size_t failed = p->n, read = 0;
 
 #pragma omp parallel for schedule(dynamic)
 	for (size_t i = 0; i < p->n; i++) {
@@ -43,7 +57,7 @@ int pool_fetch(struct pool *p, const struct weight_source *source, struct err *e
 
 #pragma omp atomic read
 		until = failed;
-		if (i > until || w->kind != OP_WEIGHT || w->set || fetch_one(p, w, source, &why) == 0)
+		if (i > until || w->kind != OP_WEIGHT || w->set || fetch_one(p, w, source, &read, &why) == 0)
 			continue;
 #pragma omp critical
 		if (i < failed) {
@@ -52,6 +66,8 @@ int pool_fetch(struct pool *p, const struct weight_source *source, struct err *e
 			*e = why;
 		}
 	}
+	if (source->trim)
+		source->trim(source->data);
 	return failed < p->n ? -1 : 0;
 }
 

@@ -26,6 +26,7 @@ struct weight_source {
 	int (*get)(void *data, const char *name, struct tensor *out, struct err *e);
 	void *data;
 	const char *path;       /* for errors: where the values come from; NULL: not said */
+	void (*trim)(void *data);       /* let go of the memory that values were read in; NULL: there is none */
 };
 
 struct network_shape {

@@ -126,7 +126,7 @@ struct network *pipeline_network(struct pipeline *p, struct network *net, enum p
 	}
 	if (!net->b)
 		network_begin(net, p->b, p->type, build, config,
-			      (struct weight_source){ weights_get, &p->weights, p->model.path });
+			      (struct weight_source){ weights_get, &p->weights, p->model.path, weights_trim });
 	return net;
 }
 

@@ -267,6 +267,14 @@ int weights_get(void *weights, const char *name, struct tensor *out, struct err 
 	return merge_all(w, name, out, e);
 }
 
+void weights_trim(void *weights)
+{
+	const struct weights *w = weights;
+
+	if (w->base)
+		checkpoint_trim(w->base);
+}
+
 int weights_check_loras(const struct weights *w, struct err *e)
 {
 	char name[320];

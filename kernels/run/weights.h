@@ -47,6 +47,9 @@ int weights_add_lora_file(struct weights *w, const char *path, float multiplier,
 /* By full name, trained and merged; fails if nobody has it. For struct weight_source. */
 int weights_get(void *weights, const char *name, struct tensor *out, struct err *e);
 
+/* What was read of the checkpoint is no longer kept in memory. For struct weight_source. */
+void weights_trim(void *weights);
+
 /* Every module of every LoRA must belong to a weight of the model: else a failure that names it. */
 int weights_check_loras(const struct weights *w, struct err *e);
 

@@ -93,7 +93,7 @@ static int copy_to_average(struct run *r, struct pool_entry *ema, struct err *e)
 
 int weights_fill(struct run *r, struct err *e)
 {
-	struct weight_source source = { weights_get, &r->line.weights, r->line.model.path };
+	struct weight_source source = { weights_get, &r->line.weights, r->line.model.path, weights_trim };
 
 	for (size_t i = 0; i < r->t.pool.n; i++) {
 		struct pool_entry *w = &r->t.pool.entry[i];

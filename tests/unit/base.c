@@ -339,6 +339,45 @@ static void a_full_disk_leaves_the_old_file(void)
 	free(path);
 }
 
+/* kB of files' pages that count as this process' memory. */
+static long file_pages(void)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	char line[256];
+	long kb = -1;
+
+	while (f && fgets(line, sizeof line, f) && sscanf(line, "RssFile: %ld", &kb) != 1)
+		continue;
+	if (f)
+		fclose(f);
+	return kb;
+}
+
+static void what_was_read_of_a_map_is_let_go(void)
+{
+	size_t n = (size_t)16 << 20;
+	char *path = path_join(test_folder("base-trim"), "x"), *bytes = malloc(n);
+	struct map m;
+	struct err e;
+	long before;
+	int sum = 0;
+
+	memset(bytes, 3, n);
+	CHECK_OK(file_replace(path, bytes, n, &e), e);
+	CHECK_OK(map_open(&m, path, &e), e);
+	before = file_pages();
+	for (size_t i = 0; i < n; i += 4096)
+		sum += m.at[i];
+	CHECK(file_pages() - before > 15 << 10);
+	map_trim(&m);
+	CHECK(file_pages() - before < 1 << 10);
+	CHECK(sum == 3 << 12 && !memcmp(m.at, bytes, n));
+	map_close(&m);
+	map_trim(&m);
+	free(bytes);
+	free(path);
+}
+
 static void files_are_mapped(void)
 {
 	const char *folder = test_folder("base-map");
@@ -386,6 +425,7 @@ int main(void)
 	TEST(files_are_replaced_in_one_step);
 	TEST(a_full_disk_leaves_the_old_file);
 	TEST(files_are_mapped);
+	TEST(what_was_read_of_a_map_is_let_go);
 	TEST(stopping_sets_a_flag);
 	return test_end();
 }

@@ -318,15 +318,20 @@ static int give(void *data, const char *name, struct tensor *out, struct err *e)
 	return 0;
 }
 
+static void let_go(void *data)
+{
+	((int *)data)[1]++;
+}
+
 static void network_fetches_weights_once_for_all_shapes(void)
 {
 	struct network net;
 	struct backend *b = NULL;
 	struct err e;
-	int fetched = 0;
+	int fetched[2] = { 0 };         /* values, and how often their memory was let go */
 
 	CHECK_OK(cpu_open(&b, 1, NULL, &e), e);
-	network_begin(&net, b, DT_F32, build, NULL, (struct weight_source){ give, &fetched });
+	network_begin(&net, b, DT_F32, build, NULL, (struct weight_source){ give, fetched, NULL, let_go });
 	for (int64_t n = 1; n <= 3; n++) {
 		struct network_shape *s = network_shape(&net,
 							(int64_t[SHAPE_SIDES]){ n, 0, 0, 0 }, &e);
@@ -340,7 +345,8 @@ static void network_fetches_weights_once_for_all_shapes(void)
 		CHECK_OK(session_get(&s->session, s->out, y, &e), e);
 		CHECK(y[3 * n - 3] == 1.5f && y[3 * n - 2] == 4 && y[3 * n - 1] == 9);
 	}
-	CHECK_INT(fetched, 2);
+	CHECK_INT(fetched[0], 2);
+	CHECK_INT(fetched[1], 1);
 	network_release(&net);
 	b->close(b);
 }
