@@ -250,7 +250,7 @@ fuzz-build: $(FUZZ:%=$(B)/fuzz/%)
 check: $(STAGES)
 	$(Q)B=$(B) CC=$(CC) sh tools/check
 
-# BENCH="unet lora prep startup recipe dataflow" picks parts; ROUNDS=3
+# BENCH="unet lora prep startup memory recipe dataflow" picks parts; ROUNDS=3
 bench: programs
 	$(Q)B=$(B) sh tests/bench/run $(BENCH)
 

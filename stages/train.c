@@ -121,7 +121,7 @@ static int prepare(struct run *r, struct err *e)
 	trainer_begin(&r->t, &r->config, r->line.b);
 	if (step_shapes(r, e) < 0 || trainer_plan(&r->t, e) < 0)
 		return -1;
-	return plan_beside(r, e) < 0 ? -1 : plan_fits(r, e);
+	return plan_text(r, e) < 0 ? -1 : plan_fits(r, e);
 }
 
 static int run(struct job *j, struct table *out, struct err *e)
@@ -142,6 +142,9 @@ static int run(struct job *j, struct table *out, struct err *e)
 	if (!is_vae(&r) && hidden_begin(&r.hidden, j->stores, &r.line, r.o->model, r.o->clip_skip,
 					r.o->max_tokens, e) < 0)
 		goto out;
+	if (text_is_first(&r) && text_encode(&r, e) < 0)
+		goto out;
+	start_mark(&r, START_TEXT);
 	if (trainer_place(&r.t, e) < 0 || weights_fill(&r, e) < 0)
 		goto out;
 	start_mark(&r, START_WEIGHTS);

@@ -32,21 +32,47 @@ static size_t pool_part(const struct run *r, const char *prefix)
 	return sum;
 }
 
-/* Captions whose hidden states are not known yet are encoded between steps. */
-int plan_beside(struct run *r, struct err *e)
+int plan_text(struct run *r, struct err *e)
 {
 	r->text_bytes = 0;
-	if (!r->line.b->memory || is_vae(r) || trainer_has_text(&r->t))
+	if (is_vae(r) || trainer_has_text(&r->t))
 		return 0;
 	return pipeline_text_bytes(&r->line, r->o->clip_skip, r->o->max_tokens, &r->text_bytes, e);
+}
+
+/*
+ * In the machine's memory, the program itself, and what it takes to save: objects that wait to be written
+ * together, the largest tensor as it goes into the store and as it is packed there.
+ */
+#define PROGRAM ((size_t)16 << 20)
+#define WAITING ((size_t)32 << 20)
+
+static size_t bytes_beside(const struct run *r)
+{
+	size_t largest = 0;
+
+	if (r->line.b->memory)
+		return r->line.b->overhead;
+	for (size_t i = 0; i < r->t.pool.n; i++) {
+		const struct pool_entry *w = &r->t.pool.entry[i];
+		size_t bytes = (size_t)size_product(w->dim, MAX_DIM) * sizeof(float);
+
+		if (w->trainable && bytes > largest)
+			largest = bytes;
+	}
+	return PROGRAM + WAITING + 2 * largest;
 }
 
 /* All that a training takes where it computes: in the machine's memory, or the device's. */
 static size_t bytes_needed(const struct run *r)
 {
-	const struct backend *b = r->line.b;
+	size_t training = trainer_pool_bytes(&r->t) + r->t.arena_bytes;
 
-	return trainer_pool_bytes(&r->t) + r->t.arena_bytes + (b->memory ? b->overhead + r->text_bytes : 0);
+	if (!text_is_first(r))
+		training += r->text_bytes;
+	else if (r->text_bytes > training)
+		training = r->text_bytes;
+	return training + bytes_beside(r);
 }
 
 int plan_print(const struct run *r)
@@ -65,11 +91,14 @@ int plan_print(const struct run *r)
 		printf("batch %lld of %lldx%lld%s: activations, gradients and workspace %s\n", (long long)s->key.n,
 		       (long long)s->key.w, (long long)s->key.h, s->key.validate ? " (validation)" : "", a);
 	}
-	if (r->line.b->memory) {
-		bytes_of(a, r->text_bytes);
-		bytes_of(b, r->line.b->overhead);
-		printf("on %s: text encoder beside it %s, libraries and uploads %s\n", r->line.b->device, a, b);
-	}
+	bytes_of(a, r->text_bytes);
+	bytes_of(b, bytes_beside(r));
+	if (r->text_bytes)
+		printf("text encoder, %s: %s\n", text_is_first(r) ? "gone before it begins" : "beside it", a);
+	if (r->line.b->memory)
+		printf("on %s: libraries and uploads %s\n", r->line.b->device, b);
+	else
+		printf("program, and what is being saved: %s\n", b);
 	bytes_of(a, bytes_needed(r));
 	printf("peak %s\n", a);
 	return 0;
@@ -90,7 +119,7 @@ static int bytes_with(const struct run *r, struct train_options *o, size_t *out,
 	    method_steps(&t, e) < 0)
 		goto out;
 	trainer_begin(&t.t, &t.config, t.line.b);
-	if (step_shapes(&t, e) < 0 || trainer_plan(&t.t, e) < 0 || plan_beside(&t, e) < 0)
+	if (step_shapes(&t, e) < 0 || trainer_plan(&t.t, e) < 0 || plan_text(&t, e) < 0)
 		goto out;
 	*out = bytes_needed(&t);
 	ret = 0;

@@ -44,8 +44,8 @@ void start_mark(struct run *r, enum start_phase done)
 	r->start_at[done] = age();
 	if (done != START_STEP)
 		return;
-	talk("first step after %.2f s: open %.2f, plan %.2f, weights %.2f, state %.2f, step %.2f (in the kernel %.2f)",
+	talk("first step after %.2f s: open %.2f, plan %.2f, text %.2f, weights %.2f, state %.2f, step %.2f (in the kernel %.2f)",
 	     at[START_STEP], at[START_OPEN], at[START_PLAN] - at[START_OPEN],
-	     at[START_WEIGHTS] - at[START_PLAN], at[START_STATE] - at[START_WEIGHTS],
+	     at[START_TEXT] - at[START_PLAN], at[START_WEIGHTS] - at[START_TEXT], at[START_STATE] - at[START_WEIGHTS],
 	     at[START_STEP] - at[START_STATE], in_kernel());
 }

@@ -43,6 +43,44 @@ const float *text_hidden(struct run *r, const char *caption, struct err *e)
 	return r->texts[r->n_texts++].hidden.at;
 }
 
+int text_is_first(const struct run *r)
+{
+	size_t all = r->items + r->n_held;
+
+	return !is_vae(r) && !trainer_has_text(&r->t) && !caption_varies(&r->rules) && all <= TEXTS_IN_MEMORY &&
+		(int64_t)all <= r->steps * r->o->batch * r->o->accumulate + (int64_t)r->n_held;
+}
+
+static int encode_one(struct run *r, const struct item *it, int held, struct err *e)
+{
+	struct buf caption = { 0 };
+	int ret;
+
+	if (held)
+		buf_adds(&caption, it->caption);
+	else
+		caption_at(&caption, &r->rules, it->caption, (uint64_t)r->o->seed, 0, 1, 0);
+	ret = text_hidden(r, buf_str(&caption), e) ? 0 : -1;
+	buf_release(&caption);
+	return ret;
+}
+
+int text_encode(struct run *r, struct err *e)
+{
+	size_t all = r->items + r->n_held;
+
+	for (size_t i = 0; i < all; i++) {
+		int held = i >= r->items;
+
+		if (stop_wanted())
+			return fail(e, "stopped after %zu of %zu captions; the same command goes on from there", i, all);
+		if (encode_one(r, held ? &r->held[i - r->items] : &r->item[i], held, e) < 0)
+			return -1;
+	}
+	network_release(&r->line.net_text);
+	return 0;
+}
+
 int text_ids(struct run *r, const char *caption, int32_t *out, struct err *e)
 {
 	if (r->config.chunks == 1)

@@ -68,6 +68,7 @@ struct item {
 enum start_phase {
 	START_OPEN,             /* program, options, stores, inputs' hashes, the action */
 	START_PLAN,             /* configurations, items, graphs, memory's plan */
+	START_TEXT,             /* captions that are known beforehand, encoded */
 	START_WEIGHTS,          /* in their place */
 	START_STATE,            /* looked for, and read; validation before the first step */
 	START_STEP,
@@ -116,7 +117,7 @@ struct run {
 	struct table log;
 	struct text_entry *texts;       /* hidden states in memory, by caption */
 	size_t n_texts, cap_texts;
-	size_t text_bytes;              /* on a device of its own: the text encoder beside the training */
+	size_t text_bytes;              /* of the text encoder, which is there before the training or beside it */
 	double started, saved_at;
 	double start_at[START__COUNT];  /* seconds since the program was started */
 	int64_t states[2];              /* the last two that were saved; -1: none */
@@ -154,6 +155,12 @@ const float *item_values(struct run *r, struct item *it, struct err *e);
  */
 const float *text_hidden(struct run *r, const char *caption, struct err *e);
 int text_ids(struct run *r, const char *caption, int32_t *out, struct err *e);
+/*
+ * Are captions the same at every step, all of them wanted, and few enough to be kept? Then text_encode does it
+ * before the training takes its memory, and gives the text encoder's back.
+ */
+int text_is_first(const struct run *r);
+int text_encode(struct run *r, struct err *e);
 void text_release(struct run *r);
 
 /* weights.c: what the pool begins with. */
@@ -196,7 +203,7 @@ void start_mark(struct run *r, enum start_phase done);
 
 /* plan.c: memory, before anything is allocated. */
 int plan_print(const struct run *r);
-int plan_beside(struct run *r, struct err *e);  /* r->text_bytes */
+int plan_text(struct run *r, struct err *e);    /* r->text_bytes */
 int plan_fits(const struct run *r, struct err *e);
 
 #endif

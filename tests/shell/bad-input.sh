@@ -136,7 +136,7 @@ test "a configuration that is no JSON" 'copy && echo "{ no" >model/unet/config.j
 
 test "--memory too small: what is needed, and what would fit" '
 	refuses 1 "8.4 MB is the limit" learn --model "$SD1" --memory 8M --method full && says "the least is" talk && says "with --precision bf16 --method lora" talk &&
-	for memory in 16M 48M 80M; do
+	for memory in 72M 100M 130M; do
 		refuses 1 "would fit, with" learn --model "$SD1" --memory $memory --method full --batch 4 --train unet,text &&
 		learn --model "$SD1" --memory $memory --method full --batch 4 --train unet,text $(sed -n "s/.* would fit, with//p" talk) || exit 1
 	done'
