@@ -3,23 +3,6 @@
 #include "kernels/cuda/philox.h"
 #include "kernels/cuda/sides.h"
 
-struct cast_args { struct span y, x; int64_t n; };
-
-KERNEL(cast_all, cast_args)
-{
-	int64_t i = my_vec();
-
-	if (i < p.n)
-		put_v(p.y, i, p.n - i, get_v(p.x, i, p.n - i));
-}
-
-void cuda_cast(struct lane *l, struct view y, struct view x)
-{
-	struct cast_args a = { span_of(&y), span_of(&x), view_count(&x) };
-
-	LAUNCH(l, cast_all, grid_of(blocks_of(a.n, VEC)), a);
-}
-
 #define CHUNK (THREADS * VEC)   /* elements a block takes */
 
 KERNEL(casts_all, casts_args)
@@ -63,12 +46,10 @@ static int is_tied(const struct cast_item *t, const struct cast_item *to)
 		overlap(t->y, t->y_type, t->n, to->y, to->y_type, to->n);
 }
 
-/* Waits for others of its kind: those of weights lie next to each other (kernels/ir/lower.h). */
-void cuda_cast_node(const struct call *c, struct lane *l)
+static void cast_waits(struct lane *l, const struct view *y, const struct view *x)
 {
 	struct casts_args *a = &l->casts;
-	struct cast_item t = { c->out[0].at, c->in[0].at, view_count(&c->in[0]), (int)c->out[0].type,
-			       (int)c->in[0].type };
+	struct cast_item t = { y->at, x->at, view_count(x), (int)y->type, (int)x->type };
 	int tied = a->n == CASTS_MOST;
 
 	for (int i = 0; i < a->n; i++)
@@ -77,6 +58,19 @@ void cuda_cast_node(const struct call *c, struct lane *l)
 		casts_launch(l);
 	if (t.n)
 		a->item[a->n++] = t;
+}
+
+/* Waits for others of its kind: those of weights lie next to each other (kernels/ir/lower.h). */
+void cuda_cast_node(const struct call *c, struct lane *l)
+{
+	cast_waits(l, &c->out[0], &c->in[0]);
+}
+
+/* A part of another op: what that launches next wants it. */
+void cuda_cast(struct lane *l, struct view y, struct view x)
+{
+	cast_waits(l, &y, &x);
+	casts_launch(l);
 }
 
 /* A tile of SIDE x SIDE is read along its rows and written along its columns. */

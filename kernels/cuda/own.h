@@ -5,7 +5,7 @@
  *
  *	elementwise.cu   fill, add, mul, scale       act.cu       act, act_dx, geglu, geglu_dx
  *	movement.cu      columns, upsampling         reduce.cu    sum_to
- *	norm.cu  norm_sums.h                         layer_norm.cu
+ *	norm.cu          group norms                 layer_norm.cu    (sums.cu: what both are made of)
  *	lookup.cu        embed, timestep, dropout    loss.cu      mse, mse_dx
  *	optimizer.cu     adamw, accum, ema           sumsq.cu     sumsq, and sums of those
  *	convert.cu       casts, layouts, noise
