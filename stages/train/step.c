@@ -123,11 +123,7 @@ static int put_text(struct feed *f, int64_t i, const struct item *it, const stru
 	const float *hidden;
 	int ret = -1;
 
-	if (*d->purpose)
-		buf_adds(&caption, it->caption);
-	else
-		caption_at(&caption, &r->rules, it->caption, d->seed, step, epoch,
-			   (int64_t)d->number * 1024 + d->slot);
+	text_caption(&caption, r, it, *d->purpose != 0, step, epoch, (int64_t)d->number * 1024 + d->slot);
 	if (trainer_has_text(&r->t)) {
 		ret = text_ids(r, buf_str(&caption), f->ids + i * r->config.chunks * 77, e) < 0 ?
 			-1 : 0;

@@ -43,6 +43,15 @@ const float *text_hidden(struct run *r, const char *caption, struct err *e)
 	return r->texts[r->n_texts++].hidden.at;
 }
 
+void text_caption(struct buf *out, const struct run *r, const struct item *it, int held, int64_t step,
+		  int64_t epoch, int64_t place)
+{
+	if (held)
+		buf_adds(out, it->caption);
+	else
+		caption_at(out, &r->rules, it->caption, (uint64_t)r->o->seed, step, epoch, place);
+}
+
 int text_is_first(const struct run *r)
 {
 	size_t all = r->items + r->n_held;
@@ -56,10 +65,7 @@ static int encode_one(struct run *r, const struct item *it, int held, struct err
 	struct buf caption = { 0 };
 	int ret;
 
-	if (held)
-		buf_adds(&caption, it->caption);
-	else
-		caption_at(&caption, &r->rules, it->caption, (uint64_t)r->o->seed, 0, 1, 0);
+	text_caption(&caption, r, it, held, 0, 1, 0);
 	ret = text_hidden(r, buf_str(&caption), e) ? 0 : -1;
 	buf_release(&caption);
 	return ret;

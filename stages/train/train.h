@@ -155,6 +155,9 @@ const float *item_values(struct run *r, struct item *it, struct err *e);
  */
 const float *text_hidden(struct run *r, const char *caption, struct err *e);
 int text_ids(struct run *r, const char *caption, int32_t *out, struct err *e);
+/* it's caption as place `place` of a training's batches has it; an item that is held out keeps its own. */
+void text_caption(struct buf *out, const struct run *r, const struct item *it, int held, int64_t step,
+		  int64_t epoch, int64_t place);
 /*
  * Are captions the same at every step, all of them wanted, and few enough to be kept? Then text_encode does it
  * before the training takes its memory, and gives the text encoder's back.
